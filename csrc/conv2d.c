@@ -1,0 +1,128 @@
+/* conv2d.c — convolution, from the arguments to the tasks:
+
+     y[n,k,p,q] = activation(bias[k] + sum over c, r, s of
+                  x[n, c, p*stride + r*dilation - pad, q*stride + s*dilation - pad] * w[k,c,r,s])
+
+   The caller guarantees: shapes that cf_conv2d_geometry accepts, a y of that shape whose dtype is the compute type (or
+   float16 or bfloat16, which are computed in float32), which overlaps no input. */
+#include "dispatch.h"
+#include "geometry.h"
+#include "parallel.h"
+#include "plan.h"
+#include "workspace.h"
+
+#include <math.h>
+#include <stdint.h>
+
+/* Reading x directly saves laying it out, but its channels stand far apart in memory (TLB, cache sets): with more
+   filters than this to compute from each input, laying out is cheaper (bench_conv2d, rn50 1x1 layers). */
+#define VIEW_FILTERS_MAX 32
+
+static int is_compute_type(cf_dtype dtype, cf_compute compute)
+{
+    static const cf_dtype types[CF_COMPUTES] = {CF_F32, CF_F64, CF_I32, CF_I64};
+    return dtype == types[compute];
+}
+
+/* Whether elements can be addressed by whole, aligned indices. */
+static int is_indexable(const cf_array *a, ptrdiff_t size)
+{
+    int whole = (uintptr_t)a->data % (uintptr_t)size == 0;
+    for (int i = 0; i < 4; ++i) whole = whole && a->strides[i] % size == 0;
+    return whole;
+}
+
+static int can_view(const cf_conv2d_plan *plan, const cf_array *x)
+{
+    const cf_axis *h = &plan->shape.h, *w = &plan->shape.w;
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
+    if (plan->algorithm != &cf_conv2d_direct || !is_compute_type(x->dtype, plan->compute) || !is_indexable(x, size))
+        return 0;
+    if (h->pad_before != 0 || h->pad_after != 0 || w->pad_before != 0 || w->pad_after != 0) return 0;
+    if (plan->C * plan->taps > CF_VIEW_TERMS_MAX) return 0;
+    return plan->filters_are_vectors || (w->stride == 1 && x->strides[3] == size && plan->K <= VIEW_FILTERS_MAX);
+}
+
+/* Whether tiles can write whole vectors into y. */
+static int can_write(const cf_conv2d_plan *plan, const cf_array *y)
+{
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
+    if (!is_compute_type(y->dtype, plan->compute) || !is_indexable(y, size)) return 0;
+    if (plan->filters_are_vectors) return y->strides[1] == size;
+    const ptrdiff_t last_cols = plan->shape.w.out - (plan->col_tasks - 1) * plan->cols;
+    return y->strides[3] == size && cf_min(last_cols, plan->cols) >= plan->leaves->lanes;
+}
+
+/* {low, high} between which results are clamped, in every compute type. */
+static const void *limits(cf_compute compute, cf_activation activation)
+{
+    static const float f32[][2] = {{-INFINITY, INFINITY}, {0, INFINITY}, {0, 6}};
+    static const double f64[][2] = {{-INFINITY, INFINITY}, {0, INFINITY}, {0, 6}};
+    static const int32_t i32[][2] = {{INT32_MIN, INT32_MAX}, {0, INT32_MAX}, {0, 6}};
+    static const int64_t i64[][2] = {{INT64_MIN, INT64_MAX}, {0, INT64_MAX}, {0, 6}};
+    const void *const rows[CF_COMPUTES] = {f32[activation], f64[activation], i32[activation], i64[activation]};
+    return rows[compute];
+}
+
+/* 1x1, stride 1, no padding: rows that follow each other in memory are one long row, with fewer ragged ends. */
+static void join_rows(const cf_conv2d_options *options, cf_array *x, const ptrdiff_t w_shape[4], cf_array *y)
+{
+    const int plain = w_shape[2] == 1 && w_shape[3] == 1 && options->stride[0] == 1 && options->stride[1] == 1 &&
+                      x->shape[2] == y->shape[2] && x->shape[3] == y->shape[3];
+    if (!plain || x->strides[2] != x->shape[3] * x->strides[3] || y->strides[2] != y->shape[3] * y->strides[3]) return;
+    x->shape[3] *= x->shape[2], x->shape[2] = 1;
+    y->shape[3] *= y->shape[2], y->shape[2] = 1;
+}
+
+cf_status cf_conv2d_packed(const cf_conv2d_options *options, const cf_array *x, const ptrdiff_t w_shape[4],
+                           const void *packed, cf_vector bias, const cf_array *y)
+{
+    cf_array input = *x, output = *y;
+    if (output.shape[0] == 0 || output.shape[1] == 0) return CF_OK;
+    join_rows(options, &input, w_shape, &output);
+    cf_conv2d_plan plan;
+    const cf_status status = cf_conv2d_plan_make(options, cf_compute_of(y->dtype), input.shape, w_shape, &plan);
+    if (status != CF_OK) return status;
+    cf_conv2d_job job = {
+        .plan = &plan, .x = &input, .y = &output, .bias = bias, .packed = packed,
+        .load = cf_loader(x->dtype, plan.compute), .store = cf_storer(plan.compute, y->dtype),
+        .limits = limits(plan.compute, plan.activation),
+    };
+    const int writes = can_write(&plan, &output);
+    job.view = can_view(&plan, &input) && (writes || plan.filters_are_vectors);
+    job.staged = !writes || (plan.blocks > 1 && !job.view);
+    char *workspace = cf_acquire(plan.workspace_each * (size_t)plan.threads);
+    if (workspace == NULL) return CF_NO_MEMORY;
+    cf_parallel_for(plan.tasks, plan.threads, cf_conv2d_run_task, &job, workspace, plan.workspace_each);
+    cf_release(workspace);
+    return CF_OK;
+}
+
+size_t cf_conv2d_packed_bytes(const cf_conv2d_options *options, cf_dtype compute, const ptrdiff_t w_shape[4])
+{
+    cf_conv2d_plan plan;
+    return cf_conv2d_plan_filters(options, cf_compute_of(compute), w_shape, &plan) == CF_OK ? plan.packed_bytes : 0;
+}
+
+cf_status cf_conv2d_pack(const cf_conv2d_options *options, cf_dtype compute, const cf_array *w, void *packed)
+{
+    cf_conv2d_plan plan;
+    const cf_status status = cf_conv2d_plan_filters(options, cf_compute_of(compute), w->shape, &plan);
+    if (status == CF_OK && plan.packed_bytes > 0) cf_conv2d_pack_filters(&plan, w, packed);
+    return status;
+}
+
+cf_status cf_conv2d(const cf_conv2d_options *options, const cf_array *x, const cf_array *w, cf_vector bias,
+                    const cf_array *y)
+{
+    if (y->shape[0] == 0 || y->shape[1] == 0) return CF_OK;
+    cf_conv2d_plan plan;
+    cf_status status = cf_conv2d_plan_filters(options, cf_compute_of(y->dtype), w->shape, &plan);
+    if (status != CF_OK) return status;
+    void *packed = cf_acquire(plan.packed_bytes);
+    if (packed == NULL) return CF_NO_MEMORY;
+    if (plan.packed_bytes > 0) cf_conv2d_pack_filters(&plan, w, packed);
+    status = cf_conv2d_packed(options, x, w->shape, packed, bias, y);
+    cf_release(packed);
+    return status;
+}

@@ -1,0 +1,63 @@
+/* conv2d_im2col.c — the algorithm "im2col": each block of terms is laid out as a matrix, one input for every term of
+   every output, and multiplied with the filters. The whole matrix never exists: a block is at most CF_TAPS_MAX terms
+   of one task's outputs.
+
+   Pixels orientation: [term][output]; channels orientation: [output][term]. It applies to every shape, wastes nothing
+   between rows, and costs R * S copies of the input. */
+#include "geometry.h"
+#include "plan.h"
+
+static ptrdiff_t block_terms(const cf_conv2d_plan *plan)
+{
+    return plan->taps <= CF_TAPS_MAX ? plan->block_channels * plan->taps : CF_BLOCK_TERMS;
+}
+
+static const char *refuses(const cf_conv2d_plan *plan)
+{
+    (void)plan;
+    return NULL;
+}
+
+static ptrdiff_t elements(const cf_conv2d_plan *plan, ptrdiff_t rows, ptrdiff_t cols)
+{
+    return cf_mul(cf_mul(rows, cols), block_terms(plan));
+}
+
+static void steps(const cf_conv2d_plan *plan, const cf_conv2d_task *task, ptrdiff_t *row, ptrdiff_t *col)
+{
+    *col = plan->filters_are_vectors ? block_terms(plan) : 1;
+    *row = task->cols * *col;
+}
+
+static void lay_out(const cf_conv2d_job *job, const cf_conv2d_task *task, const cf_term_block *block, void *slab,
+                    cf_conv2d_input *input)
+{
+    const cf_conv2d_plan *plan = job->plan;
+    const cf_axis *h = &plan->shape.h, *w = &plan->shape.w;
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), terms = block_terms(plan);
+    const ptrdiff_t top = task->p * h->stride - h->pad_before, left = task->q * w->stride - w->pad_before;
+    const cf_array *x = job->x;
+    const char *plane = x->data + task->n * x->strides[0] + (task->g * plan->C + block->c) * x->strides[1];
+    input->x = slab;
+    if (plan->filters_are_vectors) {
+        char *to = slab;
+        for (ptrdiff_t p = 0; p < task->rows; ++p)
+            for (ptrdiff_t q = 0; q < task->cols; ++q, to += (terms - block->taps * block->channels) * size)
+                for (ptrdiff_t tap = block->tap; tap < block->tap + block->taps; ++tap, to += block->channels * size)
+                    cf_conv2d_load_pixel(job, plane, top + p * h->stride + tap / w->size * h->dilation,
+                                         left + q * w->stride + tap % w->size * w->dilation, block->channels, to);
+        for (ptrdiff_t t = 0; t < block->terms; ++t) input->taps[t] = t;
+        return;
+    }
+    char *to = slab;
+    for (ptrdiff_t c = 0; c < block->channels; ++c, plane += x->strides[1])
+        for (ptrdiff_t tap = block->tap; tap < block->tap + block->taps; ++tap)
+            for (ptrdiff_t p = 0; p < task->rows; ++p, to += task->cols * size)
+                cf_conv2d_load_row(job, plane, top + p * h->stride + tap / w->size * h->dilation,
+                                   left + tap % w->size * w->dilation, w->stride, task->cols, to);
+    for (ptrdiff_t t = 0; t < block->terms; ++t) input->taps[t] = t * task->rows * task->cols;
+}
+
+const cf_conv2d_algorithm cf_conv2d_im2col = {
+    .name = "im2col", .refuses = refuses, .elements = elements, .steps = steps, .lay_out = lay_out, .cycles = 0.5,
+};

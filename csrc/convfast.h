@@ -1,0 +1,112 @@
+/* convfast.h — the door to the kernels: what Python's extension and every C or Cython caller sees.
+
+   Arrays are described, never copied: a pointer, a dtype, four sizes and four strides in bytes, always in the
+   logical order (N, C, H, W), whatever the layout in memory. Filters are (K, C/groups, R, S) in the same way.
+   Nothing here prints, aborts, keeps a pointer after returning or changes the state of the process. */
+#ifndef CONVFAST_H
+#define CONVFAST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum {
+    CF_OK = 0,
+    CF_NO_MEMORY,      /* workspace or packed filters could not be had */
+    CF_TOO_LARGE,      /* a size overflows the address arithmetic */
+    CF_EMPTY_WINDOW,   /* a filter or pooling window has no cell */
+    CF_EMPTY_OUTPUT,   /* the window is larger than the padded input */
+    CF_BAD_GROUPS,     /* groups does not divide C or K */
+    CF_BAD_CHANNELS,   /* the filters' C/groups is not the input's */
+    CF_NOT_APPLICABLE  /* the algorithm asked for cannot do this job */
+} cf_status;
+
+typedef enum {
+    CF_BOOL, CF_I8, CF_U8, CF_I16, CF_U16, CF_I32, CF_U32, CF_I64, CF_U64,
+    CF_F16, CF_BF16, CF_F32, CF_F64, CF_DTYPES
+} cf_dtype;
+
+typedef struct {
+    char *data;
+    cf_dtype dtype;
+    ptrdiff_t shape[4];
+    ptrdiff_t strides[4]; /* bytes; any sign, zero allowed */
+} cf_array;
+
+typedef enum { CF_PAD_NUMBERS, CF_PAD_VALID, CF_PAD_SAME, CF_PAD_SAME_LOWER, CF_PAD_FULL } cf_padding;
+typedef enum { CF_MODE_CONSTANT, CF_MODE_EDGE, CF_MODE_REFLECT, CF_MODE_SYMMETRIC, CF_MODE_WRAP } cf_padding_mode;
+typedef enum { CF_ACTIVATION_NONE, CF_ACTIVATION_RELU, CF_ACTIVATION_RELU6 } cf_activation;
+typedef enum { CF_PRECISION_HIGHEST, CF_PRECISION_HIGH, CF_PRECISION_MEDIUM } cf_precision;
+
+/* One axis of a sliding window: how many outputs, and the padding in numbers. */
+typedef struct {
+    ptrdiff_t in, size, stride, dilation, pad_before, pad_after, out;
+} cf_axis;
+
+/* What the caller asks for. pad[axis] is read only with CF_PAD_NUMBERS. [0] is vertical, [1] horizontal. */
+typedef struct {
+    ptrdiff_t stride[2], dilation[2], pad[2][2], groups;
+    cf_padding padding;
+    cf_padding_mode padding_mode;
+    cf_activation activation;
+    cf_precision precision;
+    int channels_last;     /* data_format="NHWC" */
+    const char *algorithm; /* "auto" or a name of cf_conv2d_algorithm_name */
+} cf_conv2d_options;
+
+/* Everything resolved: y (N, K, h.out, w.out) = x (N, C, h.in, w.in) * w (K, C/groups, h.size, w.size). */
+typedef struct {
+    ptrdiff_t N, C, K, groups;
+    cf_axis h, w;
+} cf_conv2d_shape;
+
+typedef struct {
+    const char *name;
+    int applies;
+    const char *reason; /* why it does not apply; "" if it does */
+    double microseconds; /* estimate for one thread; only the order between candidates is meant */
+} cf_conv2d_candidate;
+
+#define CF_CANDIDATES_MAX 8
+
+typedef struct {
+    cf_conv2d_shape shape;
+    const char *algorithm, *isa;
+    int threads, candidate_count;
+    cf_conv2d_candidate candidates[CF_CANDIDATES_MAX];
+    size_t workspace_bytes, packed_bytes;
+} cf_conv2d_explanation;
+
+/* Sizes */
+cf_status cf_axis_resolve(cf_axis *axis, cf_padding padding);
+cf_status cf_conv2d_geometry(const cf_conv2d_options *options, const ptrdiff_t x_shape[4],
+                             const ptrdiff_t w_shape[4], cf_conv2d_shape *shape);
+
+/* Convolution. y has the shape of cf_conv2d_geometry; bias is a one-dimensional view of K numbers or NULL data. */
+typedef struct {
+    const char *data;
+    cf_dtype dtype;
+    ptrdiff_t stride;
+} cf_vector;
+
+cf_status cf_conv2d(const cf_conv2d_options *options, const cf_array *x, const cf_array *w, cf_vector bias,
+                    const cf_array *y);
+cf_status cf_conv2d_explain(const cf_conv2d_options *options, cf_dtype compute, const ptrdiff_t x_shape[4],
+                            const ptrdiff_t w_shape[4], cf_conv2d_explanation *explanation);
+const char *cf_conv2d_algorithm_name(int index); /* NULL past the last */
+
+/* Filters packed once. cf_conv2d_packed accepts what cf_conv2d_pack wrote for the same options and filters. */
+size_t cf_conv2d_packed_bytes(const cf_conv2d_options *options, cf_dtype compute, const ptrdiff_t w_shape[4]);
+cf_status cf_conv2d_pack(const cf_conv2d_options *options, cf_dtype compute, const cf_array *w, void *packed);
+cf_status cf_conv2d_packed(const cf_conv2d_options *options, const cf_array *x, const ptrdiff_t w_shape[4],
+                           const void *packed, cf_vector bias, const cf_array *y);
+
+/* Process */
+void cf_set_threads(int n);       /* 0: back to the default */
+int cf_get_threads(void);
+const char *cf_openmp(void);      /* "OpenMP 4.5 (201511)", or "off (serial build)" */
+const char *cf_isa_name(int index); /* available ones, lowest first; NULL past the last */
+const char *cf_isa(void);
+int cf_use_isa(const char *name); /* 0 if it is not available */
+double cf_fma_peak(int threads, double seconds); /* float32 GFLOPS measured now, on the current ISA */
+
+#endif

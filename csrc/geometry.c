@@ -1,0 +1,86 @@
+/* geometry.c — all arithmetic of sizes, once.
+
+   An axis of `in` cells with `pad` cells around it, seen through a window of `size` taps `dilation` apart that moves
+   by `stride`, has  out = floor((in + pad_before + pad_after - extent) / stride) + 1  outputs, where
+   extent = dilation * (size - 1) + 1.  The words: "same" wants out = ceil(in / stride) and puts the odd cell behind
+   (TensorFlow's SAME, ONNX's SAME_UPPER), "same_lower" before; "full" pads by extent - 1 on both sides. */
+#include "geometry.h"
+
+/* No array of more bytes than this is described, so that sums of a few such offsets cannot overflow. */
+#define CF_LARGEST (PTRDIFF_MAX / 64)
+
+ptrdiff_t cf_mul(ptrdiff_t a, ptrdiff_t b)
+{
+    ptrdiff_t product;
+    return __builtin_mul_overflow(a, b, &product) ? PTRDIFF_MAX : product;
+}
+
+ptrdiff_t cf_add(ptrdiff_t a, ptrdiff_t b)
+{
+    ptrdiff_t sum;
+    return __builtin_add_overflow(a, b, &sum) ? PTRDIFF_MAX : sum;
+}
+
+cf_status cf_axis_resolve(cf_axis *axis, cf_padding padding)
+{
+    if (axis->size < 1) return CF_EMPTY_WINDOW;
+    const ptrdiff_t reach = cf_mul(axis->dilation, axis->size - 1);
+    if (reach > CF_LARGEST || axis->in > CF_LARGEST || axis->stride > CF_LARGEST) return CF_TOO_LARGE;
+    if (padding == CF_PAD_SAME || padding == CF_PAD_SAME_LOWER) {
+        axis->out = cf_ceil_div(axis->in, axis->stride);
+        if (axis->out < 1) return CF_EMPTY_OUTPUT;
+        const ptrdiff_t total = cf_max(0, cf_add(cf_mul(axis->out - 1, axis->stride), reach + 1) - axis->in);
+        const ptrdiff_t less = total / 2, more = total - less;
+        axis->pad_before = padding == CF_PAD_SAME ? less : more;
+        axis->pad_after = padding == CF_PAD_SAME ? more : less;
+        return total > CF_LARGEST ? CF_TOO_LARGE : CF_OK;
+    }
+    if (padding != CF_PAD_NUMBERS) axis->pad_before = axis->pad_after = padding == CF_PAD_FULL ? reach : 0;
+    const ptrdiff_t padded = cf_add(axis->in, cf_add(axis->pad_before, axis->pad_after));
+    if (padded > CF_LARGEST) return CF_TOO_LARGE;
+    if (padded <= reach) return CF_EMPTY_OUTPUT;
+    axis->out = (padded - reach - 1) / axis->stride + 1;
+    return CF_OK;
+}
+
+/* Bytes of the largest element times all sizes must stay addressable; a size of zero hides no other size. */
+static int too_many(ptrdiff_t a, ptrdiff_t b, ptrdiff_t c, ptrdiff_t d)
+{
+    return cf_mul(cf_mul(cf_max(a, 1), cf_max(b, 1)), cf_mul(cf_max(c, 1), cf_max(d, 1))) > CF_LARGEST;
+}
+
+cf_status cf_conv2d_geometry(const cf_conv2d_options *options, const ptrdiff_t x_shape[4],
+                             const ptrdiff_t w_shape[4], cf_conv2d_shape *shape)
+{
+    const ptrdiff_t groups = options->groups;
+    *shape = (cf_conv2d_shape){.N = x_shape[0], .C = x_shape[1], .K = w_shape[0], .groups = groups};
+    cf_axis *axes[2] = {&shape->h, &shape->w};
+    for (int i = 0; i < 2; ++i)
+        *axes[i] = (cf_axis){.in = x_shape[2 + i], .size = w_shape[2 + i], .stride = options->stride[i],
+                             .dilation = options->dilation[i], .pad_before = options->pad[i][0],
+                             .pad_after = options->pad[i][1]};
+    if (shape->C % groups != 0 || shape->K % groups != 0) return CF_BAD_GROUPS;
+    if (w_shape[1] != shape->C / groups) return CF_BAD_CHANNELS;
+    for (int i = 0; i < 2; ++i) {
+        const cf_status status = cf_axis_resolve(axes[i], options->padding);
+        if (status != CF_OK) return status;
+    }
+    if (too_many(shape->N, shape->C, shape->h.in, shape->w.in) ||
+        too_many(w_shape[0], w_shape[1], w_shape[2], w_shape[3]) ||
+        too_many(shape->N, shape->K, shape->h.out, shape->w.out))
+        return CF_TOO_LARGE;
+    return CF_OK;
+}
+
+ptrdiff_t cf_source_index(ptrdiff_t i, ptrdiff_t size, cf_padding_mode mode)
+{
+    if (i >= 0 && i < size) return i;
+    if (mode == CF_MODE_CONSTANT) return -1;
+    if (mode == CF_MODE_EDGE) return i < 0 ? 0 : size - 1;
+    /* The others repeat with a period: wrap n, symmetric 2n (there and back), reflect 2n - 2 (ends stand once). */
+    const ptrdiff_t period = mode == CF_MODE_WRAP ? size : mode == CF_MODE_SYMMETRIC ? 2 * size : cf_max(1, 2 * size - 2);
+    ptrdiff_t j = i % period;
+    if (j < 0) j += period;
+    if (j < size) return j;
+    return mode == CF_MODE_SYMMETRIC ? period - 1 - j : period - j;
+}

@@ -1,0 +1,19 @@
+/* geometry.h — arithmetic of sizes, checked for overflow, for the drivers. */
+#ifndef CF_GEOMETRY_H
+#define CF_GEOMETRY_H
+
+#include "convfast.h"
+
+/* Saturating: PTRDIFF_MAX stands for "too large". Arguments are not negative. */
+ptrdiff_t cf_mul(ptrdiff_t a, ptrdiff_t b);
+ptrdiff_t cf_add(ptrdiff_t a, ptrdiff_t b);
+
+static inline ptrdiff_t cf_min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+static inline ptrdiff_t cf_max(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
+static inline ptrdiff_t cf_ceil_div(ptrdiff_t a, ptrdiff_t b) { return a / b + (a % b != 0); }
+static inline ptrdiff_t cf_round_up(ptrdiff_t a, ptrdiff_t b) { return cf_ceil_div(a, b) * b; }
+
+/* The cell of an axis of `size` cells that padded position i (may be negative or beyond) repeats; -1 for a zero. */
+ptrdiff_t cf_source_index(ptrdiff_t i, ptrdiff_t size, cf_padding_mode mode);
+
+#endif

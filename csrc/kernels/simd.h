@@ -1,0 +1,37 @@
+/* simd.h — the vector words of the leaves, in GNU vector extensions.
+
+   The stub that includes this has checked the compiler's flags and defined CF_VECTOR_BYTES, the width of its ISA.
+   A leaf text sets, before it is included,
+     CF_REAL    the element type (integers unsigned: they wrap),
+     CF_SIGNED  the type in which elements are compared,
+   and finds here, for that type:
+     LANES            elements of a vector
+     vec              a vector in registers
+     vec_load(p)      unaligned load          vec_store(p, v)   unaligned store
+     vec_fill(s)      all lanes s             vec_clamp(v, lo, hi)  NaN stays NaN */
+#if !defined CF_REAL || !defined CF_SIGNED || !defined CF_VECTOR_BYTES
+#error "simd.h: define CF_VECTOR_BYTES, CF_REAL and CF_SIGNED first"
+#endif
+
+#define LANES ((ptrdiff_t)(CF_VECTOR_BYTES / sizeof(CF_REAL)))
+
+typedef CF_REAL CF_NAME(vec) __attribute__((vector_size(CF_VECTOR_BYTES)));
+typedef CF_SIGNED CF_NAME(signed_vec) __attribute__((vector_size(CF_VECTOR_BYTES)));
+typedef CF_REAL CF_NAME(unaligned_vec) __attribute__((vector_size(CF_VECTOR_BYTES), aligned(1), may_alias));
+#define vec CF_NAME(vec)
+
+#define vec_load(p) ((vec) * (const CF_NAME(unaligned_vec) *)(p))
+#define vec_store(p, v) (*(CF_NAME(unaligned_vec) *)(p) = (v))
+/* s - 0, not s + 0, keeps -0; the compiler makes one broadcast of it. */
+#define vec_fill(s) ((s) - (vec){0})
+
+/* Comparisons with NaN are false, so NaN is never replaced. */
+static inline __attribute__((always_inline)) vec CF_NAME(clamp)(vec v, vec lo, vec hi)
+{
+    typedef __typeof__((vec){0} < (vec){0}) mask;
+    mask below = (mask)((CF_NAME(signed_vec))v < (CF_NAME(signed_vec))lo);
+    v = (vec)(((mask)lo & below) | ((mask)v & ~below));
+    mask above = (mask)((CF_NAME(signed_vec))v > (CF_NAME(signed_vec))hi);
+    return (vec)(((mask)hi & above) | ((mask)v & ~above));
+}
+#define vec_clamp CF_NAME(clamp)

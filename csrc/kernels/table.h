@@ -1,0 +1,52 @@
+/* table.h — the leaves of one ISA, and what each is promised. */
+#ifndef CF_TABLE_H
+#define CF_TABLE_H
+
+#include <stddef.h>
+
+/* The sums a tile adds up before it starts afresh. Short chains keep the promise of precision="highest": a chain of n
+   float32 additions of numbers of one sign errs by up to n * 2e-8 of their sum (half a unit in the last place of a
+   growing sum at every step), so 72 terms, then the sums of the chains, stay within 2e-6. 72 is 8 channels of 3x3. */
+#define CF_CHAIN 72
+
+/* y[row m, column v] (=, or += if !first) sum over i < terms of  filter * input,
+   then, if last:  y = clamp(y + bias, limits).
+
+   Two orientations, one struct. V vectors stand side by side in memory, M numbers are broadcast.
+     pixels:    vectors are `lanes` neighbouring pixels, broadcast are M filters.
+                w [terms][M];  input of term i, vector v at x + x_base[v] + taps[i];  bias[m]
+     channels:  vectors are `lanes` neighbouring filters, broadcast are M pixels.
+                w [terms][V * lanes];  input of term i, pixel m at x + x_base[m] + taps[i];  bias[v * lanes + lane]
+   Output vector (m, v) is stored at y + y_row[m] + y_col[v]. Offsets are in elements. No alignment is assumed.
+   The caller guarantees that all these addresses are readable or writeable for a whole vector (inputs in the channels
+   orientation: for one element), and that y overlaps nothing. */
+typedef struct {
+    ptrdiff_t terms;
+    const ptrdiff_t *taps, *x_base, *y_row, *y_col;
+    const void *x, *w, *bias, *limits; /* limits: {low, high} */
+    void *y;
+    int first, last;
+} cf_tile;
+
+typedef struct {
+    int M, V; /* M = 0 ends a list */
+    void (*run)(const cf_tile *tile);
+} cf_tile_shape;
+
+#define CF_TILE_SHAPES 5
+
+/* All leaves for one compute type. */
+typedef struct {
+    ptrdiff_t lanes;
+    cf_tile_shape pixels[CF_TILE_SHAPES];   /* from many filters to one */
+    cf_tile_shape channels[CF_TILE_SHAPES]; /* from many filters to few */
+} cf_leaves;
+
+typedef struct {
+    const char *name;
+    const cf_leaves *leaves[4];        /* by cf_compute */
+    float (*fma_burst)(ptrdiff_t n);   /* n rounds of CF_BURST independent multiply-adds of whole vectors */
+    ptrdiff_t burst_flops;             /* of one round */
+} cf_kernels;
+
+#endif

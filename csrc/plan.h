@@ -1,0 +1,101 @@
+/* plan.h — how one convolution will be computed: decided once by plan.c, carried out by conv2d_tiles.c.
+
+   Letters beside those of convfast.h: T = C/groups * R * S, the terms of one sum. Terms are cut into blocks: so many
+   whole channels that about CF_BLOCK_TERMS terms come together, or, where one channel alone has more than
+   CF_TAPS_MAX taps, runs of CF_BLOCK_TERMS taps of one channel. Within a block the order is (c, r, s) when vectors
+   are pixels and (r, s, c) when vectors are filters. The order of a sum, hence its bits, depends on this alone. */
+#ifndef CF_PLAN_H
+#define CF_PLAN_H
+
+#include "convert.h"
+#include "convfast.h"
+#include "kernels/table.h"
+
+#define CF_BLOCK_TERMS 288 /* a filter panel (6 x 288) and its input stay in a 32 KiB L1: bench_conv2d, resnet50 */
+#define CF_VIEW_TERMS_MAX 4096 /* of a table of offsets into x itself */
+#define CF_TAPS_MAX 1024   /* 31x31 filters still go to the direct algorithm whole */
+
+typedef struct cf_conv2d_plan cf_conv2d_plan;
+typedef struct cf_conv2d_job cf_conv2d_job;
+
+/* The terms [first, first + terms): channels [c, c + channels) and, of each, the taps [tap, tap + taps). */
+typedef struct {
+    ptrdiff_t first, terms, c, channels, tap, taps;
+} cf_term_block;
+
+/* The outputs of one task: image n, group g, rows, columns and filter panels of the group. */
+typedef struct {
+    ptrdiff_t n, g, p, rows, q, cols, panel, panels;
+} cf_conv2d_task;
+
+/* Where a block's input stands: term t of output (p, q) of the task is x[p * row + q * col + taps[t]]. */
+typedef struct {
+    const void *x;
+    ptrdiff_t row, col;
+    ptrdiff_t *taps;
+} cf_conv2d_input;
+
+/* An algorithm is a way to lay out the input so that the tiles can read it. */
+typedef struct {
+    const char *name;
+    const char *(*refuses)(const cf_conv2d_plan *plan); /* NULL: it applies; else the reason, for error sentences */
+    ptrdiff_t (*elements)(const cf_conv2d_plan *plan, ptrdiff_t rows, ptrdiff_t cols); /* of a block's layout */
+    void (*steps)(const cf_conv2d_plan *plan, const cf_conv2d_task *task, ptrdiff_t *row, ptrdiff_t *col);
+    void (*lay_out)(const cf_conv2d_job *job, const cf_conv2d_task *task, const cf_term_block *block, void *slab,
+                    cf_conv2d_input *input);
+    double cycles; /* to lay out one element; measured by bench_conv2d with algorithm= */
+} cf_conv2d_algorithm;
+
+extern const cf_conv2d_algorithm cf_conv2d_direct, cf_conv2d_im2col;
+
+struct cf_conv2d_plan {
+    cf_conv2d_shape shape;
+    cf_padding_mode padding_mode;
+    cf_activation activation;
+    cf_compute compute;
+    const cf_conv2d_algorithm *algorithm;
+    const cf_leaves *leaves;
+    const cf_tile_shape *tile;
+    int filters_are_vectors, threads;
+    ptrdiff_t C, K, taps;               /* of one group */
+    ptrdiff_t panel, panels;            /* filters of one packed panel; panels of a group */
+    ptrdiff_t block_channels, blocks;
+    ptrdiff_t rows, cols, panels_each;  /* the largest task */
+    ptrdiff_t row_tasks, col_tasks, panel_tasks, tasks;
+    size_t slab_bytes, stage_bytes, table_bytes, workspace_each, packed_bytes;
+    double microseconds;                /* estimate for one thread */
+};
+
+cf_status cf_conv2d_plan_make(const cf_conv2d_options *options, cf_compute compute, const ptrdiff_t x_shape[4],
+                              const ptrdiff_t w_shape[4], cf_conv2d_plan *plan);
+
+/* The part of a plan that filters depend on: what cf_conv2d_pack needs. */
+cf_status cf_conv2d_plan_filters(const cf_conv2d_options *options, cf_compute compute, const ptrdiff_t w_shape[4],
+                                 cf_conv2d_plan *plan);
+
+cf_term_block cf_conv2d_block(const cf_conv2d_plan *plan, ptrdiff_t index);
+
+/* Everything a task needs to know. */
+struct cf_conv2d_job {
+    const cf_conv2d_plan *plan;
+    const cf_array *x, *y;
+    cf_vector bias;
+    const char *packed;
+    cf_load_run load;
+    cf_store_run store;
+    int view;   /* tiles read x itself */
+    const void *limits; /* of the activation: {low, high} in the compute type */
+    int staged; /* tiles write to a stage in the workspace, which is then copied to y */
+};
+
+void cf_conv2d_pack_filters(const cf_conv2d_plan *plan, const cf_array *w, char *packed);
+void cf_conv2d_run_task(const void *job, ptrdiff_t task, char *workspace);
+
+/* dst[i] = cell (row, first + i * step) of channel plane `plane` of x, padding included; i < count. */
+void cf_conv2d_load_row(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, ptrdiff_t first, ptrdiff_t step,
+                        ptrdiff_t count, void *dst);
+/* dst[i] = cell (row, col) of channels [0, count) from plane on, padding included. */
+void cf_conv2d_load_pixel(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, ptrdiff_t col, ptrdiff_t count,
+                          void *dst);
+
+#endif

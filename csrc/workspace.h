@@ -1,0 +1,13 @@
+/* workspace.h — the only memory the kernels own. */
+#ifndef CF_WORKSPACE_H
+#define CF_WORKSPACE_H
+
+#include <stddef.h>
+
+#define CF_ALIGNMENT 64 /* a cache line, and the widest vector */
+
+void *cf_acquire(size_t bytes);  /* aligned, contents undefined; NULL if memory ends */
+void cf_release(void *block);    /* what cf_acquire gave; NULL is allowed */
+void cf_fail_allocation(int nth); /* for tests: the nth cf_acquire from now fails; 0 turns that off */
+
+#endif

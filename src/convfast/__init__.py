@@ -1,0 +1,48 @@
+"""Convolution, pooling and padding for NumPy arrays on CPUs.
+
+Convolution   conv2d  conv1d  Conv2D  conv2d_output_shape  explain_conv2d
+Process       set_num_threads  get_num_threads  num_threads  set_precision  get_precision
+              available_isas  isa  show_config
+The law       reference: the same functions as plain float64 NumPy
+
+Letters: N batch, C input channels, H W input height and width, K output channels, R S filter height and width,
+P Q output height and width. Vertical always comes before horizontal.
+
+>>> import numpy as np, convfast
+>>> x = np.ones((1, 3, 8, 8), np.float32)
+>>> w = np.ones((4, 3, 3, 3), np.float32)
+>>> convfast.conv2d(x, w, stride=2, padding="same").shape
+(1, 4, 4, 4)
+"""
+
+from convfast import reference
+from convfast.config import (
+    available_isas,
+    get_num_threads,
+    get_precision,
+    isa,
+    num_threads,
+    set_num_threads,
+    set_precision,
+    show_config,
+)
+from convfast.conv import Conv2D, conv1d, conv2d, conv2d_output_shape, explain_conv2d
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Conv2D",
+    "available_isas",
+    "conv1d",
+    "conv2d",
+    "conv2d_output_shape",
+    "explain_conv2d",
+    "get_num_threads",
+    "get_precision",
+    "isa",
+    "num_threads",
+    "reference",
+    "set_num_threads",
+    "set_precision",
+    "show_config",
+]

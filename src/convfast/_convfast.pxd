@@ -1,0 +1,121 @@
+# csrc/convfast.h in Cython's words.
+
+cdef extern from "convfast.h" nogil:
+    ctypedef enum cf_status:
+        CF_OK
+        CF_NO_MEMORY
+        CF_TOO_LARGE
+        CF_EMPTY_WINDOW
+        CF_EMPTY_OUTPUT
+        CF_BAD_GROUPS
+        CF_BAD_CHANNELS
+        CF_NOT_APPLICABLE
+
+    ctypedef enum cf_dtype:
+        CF_BOOL
+        CF_I8
+        CF_U8
+        CF_I16
+        CF_U16
+        CF_I32
+        CF_U32
+        CF_I64
+        CF_U64
+        CF_F16
+        CF_BF16
+        CF_F32
+        CF_F64
+
+    ctypedef enum cf_padding:
+        CF_PAD_NUMBERS
+        CF_PAD_VALID
+        CF_PAD_SAME
+        CF_PAD_SAME_LOWER
+        CF_PAD_FULL
+
+    ctypedef enum cf_padding_mode:
+        CF_MODE_CONSTANT
+        CF_MODE_EDGE
+        CF_MODE_REFLECT
+        CF_MODE_SYMMETRIC
+        CF_MODE_WRAP
+
+    ctypedef enum cf_activation:
+        CF_ACTIVATION_NONE
+        CF_ACTIVATION_RELU
+        CF_ACTIVATION_RELU6
+
+    ctypedef enum cf_precision:
+        CF_PRECISION_HIGHEST
+        CF_PRECISION_HIGH
+        CF_PRECISION_MEDIUM
+
+    ctypedef struct cf_array:
+        char *data
+        cf_dtype dtype
+        ptrdiff_t shape[4]
+        ptrdiff_t strides[4]
+
+    ctypedef struct cf_vector:
+        const char *data
+        cf_dtype dtype
+        ptrdiff_t stride
+
+    ctypedef struct cf_axis:
+        ptrdiff_t size, stride, dilation, pad_before, pad_after, out
+        ptrdiff_t in_ "in"
+
+    ctypedef struct cf_conv2d_options:
+        ptrdiff_t stride[2]
+        ptrdiff_t dilation[2]
+        ptrdiff_t pad[2][2]
+        ptrdiff_t groups
+        cf_padding padding
+        cf_padding_mode padding_mode
+        cf_activation activation
+        cf_precision precision
+        int channels_last
+        const char *algorithm
+
+    ctypedef struct cf_conv2d_shape:
+        ptrdiff_t N, C, K, groups
+        cf_axis h, w
+
+    ctypedef struct cf_conv2d_candidate:
+        const char *name
+        int applies
+        const char *reason
+        double microseconds
+
+    ctypedef struct cf_conv2d_explanation:
+        cf_conv2d_shape shape
+        const char *algorithm
+        const char *isa
+        int threads, candidate_count
+        cf_conv2d_candidate candidates[8]
+        size_t workspace_bytes, packed_bytes
+
+    cf_status cf_conv2d_geometry(const cf_conv2d_options *options, const ptrdiff_t *x_shape, const ptrdiff_t *w_shape,
+                                 cf_conv2d_shape *shape)
+    cf_status cf_conv2d(const cf_conv2d_options *options, const cf_array *x, const cf_array *w, cf_vector bias,
+                        const cf_array *y)
+    cf_status cf_conv2d_explain(const cf_conv2d_options *options, cf_dtype compute, const ptrdiff_t *x_shape,
+                                const ptrdiff_t *w_shape, cf_conv2d_explanation *explanation)
+    const char *cf_conv2d_algorithm_name(int index)
+    size_t cf_conv2d_packed_bytes(const cf_conv2d_options *options, cf_dtype compute, const ptrdiff_t *w_shape)
+    cf_status cf_conv2d_pack(const cf_conv2d_options *options, cf_dtype compute, const cf_array *w, void *packed)
+    cf_status cf_conv2d_packed(const cf_conv2d_options *options, const cf_array *x, const ptrdiff_t *w_shape,
+                               const void *packed, cf_vector bias, const cf_array *y)
+
+    void cf_set_threads(int n)
+    int cf_get_threads()
+    const char *cf_openmp()
+    const char *cf_isa_name(int index)
+    const char *cf_isa()
+    int cf_use_isa(const char *name)
+    double cf_fma_peak(int threads, double seconds)
+
+cdef extern from "workspace.h" nogil:
+    void *cf_acquire(size_t bytes)
+    void cf_release(void *block)
+    void cf_fail_allocation(int nth)

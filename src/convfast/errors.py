@@ -1,0 +1,152 @@
+"""Every error sentence, in one place.
+
+A sentence names the function, the argument, the rule, the value received and the shapes in play. The functions here
+make the exception; `_core` raises it.
+"""
+
+import difflib
+
+import numpy as np
+
+# Words of other libraries for what is meant here.
+SYNONYMS = {
+    "replicate": "edge", "nearest": "edge", "border": "edge", "mirror": "reflect", "circular": "wrap", "periodic": "wrap",
+    "zeros": "constant", "zero": "constant", "same_upper": "same", "notset": "valid", "none": "valid",
+    "channels_first": "NCHW", "channels_last": "NHWC", "ncl": "NCHW", "nlc": "NHWC", "ncw": "NCHW", "nwc": "NHWC",
+    "gemm": "im2col", "default": "high", "exact": "highest", "float32": "highest", "tensorfloat32": "high", "bfloat16": "medium",
+}  # fmt: skip
+
+
+def shapes_text(shapes):
+    """`; x.shape=(1, 2), w.shape=(3,)` for {"x": (1, 2), "w": (3,)}."""
+    return "; " + ", ".join(f"{name}.shape={tuple(shape)}" for name, shape in shapes.items()) if shapes else ""
+
+
+def short(value):
+    """The value as a reader wants to see it: not a page of numbers."""
+    if isinstance(value, np.ndarray) and value.size > 8:
+        return f"an array of shape {value.shape}"
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def unknown_word(function, name, value, known):
+    """A word that is not in the list: the list, and the nearest of it."""
+    known = list(known)
+    listed = ", ".join(repr(word) for word in known)
+    if not isinstance(value, str):
+        return TypeError(f"{function}: {name} must be one of {listed}, not {short(value)} ({type(value).__name__})")
+    lowered = {str(word).lower(): word for word in known if word is not None}
+    near = lowered.get(value.lower()) or SYNONYMS.get(value.lower())
+    if near not in known:
+        near = next((lowered[word] for word in difflib.get_close_matches(value.lower(), lowered, 1, 0.5)), None)
+    hint = f" (did you mean {near!r}?)" if near is not None else ""
+    return ValueError(f"{function}: {name} must be one of {listed}, not {short(value)}{hint}")
+
+
+def not_a_size(function, name, value, least, form="an integer or a pair (h, w) of integers"):
+    """Neither the integer nor the pair that was asked for, or one that is too small or too large."""
+    numbers = value if isinstance(value, (tuple, list)) else (value,)
+    flat = [n for item in numbers for n in (item if isinstance(item, (tuple, list)) else (item,))]
+    if all(isinstance(n, (int, np.integer)) and not isinstance(n, (bool, np.bool)) for n in flat):
+        if any(n < least for n in flat):
+            return ValueError(f"{function}: {name} must be at least {least}, not {short(value)}")
+        if any(n >= 2**63 for n in flat):
+            return ValueError(f"{function}: {name} is too large: {short(value)}")
+        return ValueError(f"{function}: {name} must be {form}, not {short(value)}")
+    return TypeError(f"{function}: {name} must be {form}, not {short(value)} ({type(value).__name__})")
+
+
+def not_an_array(function, name, value, reason):
+    return TypeError(f"{function}: {name} must be an array of numbers, not {reason} ({type(value).__name__})")
+
+
+def bad_dtype(function, name, dtype):
+    return TypeError(
+        f"{function}: {name} has dtype {dtype}; the dtypes are bool, integers, float16, bfloat16, float32 and float64"
+    )
+
+
+def no_uint64(function, x_dtype, w_dtype):
+    return TypeError(
+        f"{function}: integer convolution with uint64 is not exact in any dtype (x is {x_dtype}, w is {w_dtype}); "
+        "convert to int64, or to float64"
+    )
+
+
+def no_result_dtype(function, x_dtype, w_dtype):
+    return TypeError(f"{function}: x of dtype {x_dtype} and w of dtype {w_dtype} have no common dtype that is computed")
+
+
+def bad_rank(function, name, rule, shapes):
+    rank = len(shapes[name])
+    return ValueError(f"{function}: {name} must be {rule}, not {rank}-dimensional{shapes_text(shapes)}")
+
+
+def bad_bias(function, K, shape, shapes):
+    return ValueError(
+        f"{function}: bias must be one-dimensional with one number for each of the {K} filters, "
+        f"not of shape {tuple(shape)}{shapes_text(shapes)}"
+    )
+
+
+def bad_out(function, rule, value):
+    return ValueError(f"{function}: out must {rule}, not {value}")
+
+
+def out_not_array(function, value):
+    return TypeError(f"{function}: out must be a numpy.ndarray or None, not {short(value)} ({type(value).__name__})")
+
+
+def bad_out_dtype(function, expected, got):
+    return TypeError(f"{function}: out must have the result's dtype {expected}, not {got}")
+
+
+def bad_channels(function, C, groups, expected_of, shapes):
+    return ValueError(
+        f"{function}: w has {expected_of} input channels per group, but x has {C} channels and groups={groups} "
+        f"(expected {C // groups}){shapes_text(shapes)}"
+    )
+
+
+def bad_groups(function, C, K, groups, shapes):
+    name, count = ("x", f"{C} channels") if C % groups else ("w", f"{K} filters")
+    return ValueError(
+        f"{function}: groups must divide the channels of x and the filters of w, "
+        f"but groups={groups} and {name} has {count}{shapes_text(shapes)}"
+    )
+
+
+def empty_window(function, size, shapes, name="w"):
+    return ValueError(f"{function}: {name} must have at least one tap in each direction, not {size}{shapes_text(shapes)}")
+
+
+def empty_output(function, inputs, pads, size, dilation, shapes):
+    extents = [d * (s - 1) + 1 for s, d in zip(size, dilation, strict=True)]
+    padded = [i + before + after for i, (before, after) in zip(inputs, pads, strict=True)]
+    return ValueError(
+        f"{function}: the output would be empty, because the filter covers {extents[0]} x {extents[1]} cells "
+        f"(size {tuple(size)}, dilation {tuple(dilation)}) and the padded input has {padded[0]} x {padded[1]}"
+        f"{shapes_text(shapes)}"
+    )
+
+
+def too_large(function, shapes):
+    return ValueError(f"{function}: sizes, stride, dilation and padding together are too large to address{shapes_text(shapes)}")
+
+
+def empty_axis(function, mode, shapes):
+    return ValueError(f"{function}: padding_mode={mode!r} cannot extend an empty axis{shapes_text(shapes)}")
+
+
+def no_memory(function, shapes):
+    return MemoryError(f"{function}: no memory for packed filters or workspace{shapes_text(shapes)}")
+
+
+def not_applicable(function, algorithm, reason, shapes):
+    return ValueError(f"{function}: algorithm={algorithm!r} cannot do this: {reason}{shapes_text(shapes)}")
+
+
+def bad_shape(function, name, value):
+    kind = TypeError if not isinstance(value, (tuple, list)) else ValueError
+    return kind(f"{function}: {name} must be a tuple of integers that are not negative, not {short(value)}")
