@@ -108,15 +108,13 @@ cdef int parse_padding(str function, object value, int axes, cf_conv2d_options *
                 for side in range(2):
                     options.pad[1][side] = size(function, "padding", value[side], 0, value, form)
                 return 0
+            sides = [item if isinstance(item, (tuple, list)) else (item, item) for item in value]
+            mixed = isinstance(value[0], (tuple, list)) != isinstance(value[1], (tuple, list))
+            if mixed or len(sides[0]) != 2 or len(sides[1]) != 2:
+                raise errors.not_a_size(function, "padding", value, 0, form)
             for axis in range(2):
-                item = value[axis]
-                if isinstance(item, (tuple, list)):
-                    if len(item) != 2:
-                        raise errors.not_a_size(function, "padding", value, 0, form)
-                    for side in range(2):
-                        options.pad[axis][side] = size(function, "padding", item[side], 0, value, form)
-                else:
-                    options.pad[axis][0] = options.pad[axis][1] = size(function, "padding", item, 0, value, form)
+                for side in range(2):
+                    options.pad[axis][side] = size(function, "padding", sides[axis][side], 0, value, form)
             return 0
     raise errors.not_a_size(function, "padding", value, 0, form)
 
@@ -260,10 +258,13 @@ cdef object failure(cf_status status, str function, const cf_conv2d_options *opt
         algorithm = (<bytes>options.algorithm).decode()
         cf_conv2d_explain(options, CF_F32, x, w, &explanation)
         for i in range(explanation.candidate_count):
-            if explanation.candidates[i].name == options.algorithm:
+            if explanation.candidates[i].name.decode() == algorithm:
                 return errors.not_applicable(function, algorithm, explanation.candidates[i].reason.decode(), shapes)
     if status == CF_TOO_LARGE:
-        return errors.too_large(function, shapes)
+        padding = {word: name for name, word in PADDINGS.items()}.get(
+            options.padding, ((options.pad[0][0], options.pad[0][1]), (options.pad[1][0], options.pad[1][1])))
+        return errors.too_large(function, (options.stride[0], options.stride[1]),
+                                (options.dilation[0], options.dilation[1]), padding, shapes)
     return errors.no_memory(function, shapes)
 
 

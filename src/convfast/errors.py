@@ -38,7 +38,7 @@ def unknown_word(function, name, value, known):
         return TypeError(f"{function}: {name} must be one of {listed}, not {short(value)} ({type(value).__name__})")
     lowered = {str(word).lower(): word for word in known if word is not None}
     near = lowered.get(value.lower()) or SYNONYMS.get(value.lower())
-    if near not in known:
+    if near is None or near not in known:
         near = next((lowered[word] for word in difflib.get_close_matches(value.lower(), lowered, 1, 0.5)), None)
     hint = f" (did you mean {near!r}?)" if near is not None else ""
     return ValueError(f"{function}: {name} must be one of {listed}, not {short(value)}{hint}")
@@ -48,7 +48,8 @@ def not_a_size(function, name, value, least, form="an integer or a pair (h, w) o
     """Neither the integer nor the pair that was asked for, or one that is too small or too large."""
     numbers = value if isinstance(value, (tuple, list)) else (value,)
     flat = [n for item in numbers for n in (item if isinstance(item, (tuple, list)) else (item,))]
-    if all(isinstance(n, (int, np.integer)) and not isinstance(n, (bool, np.bool)) for n in flat):
+    may_be_tuple = form != "an integer" or not isinstance(value, (tuple, list))
+    if may_be_tuple and all(isinstance(n, (int, np.integer)) and not isinstance(n, (bool, np.bool)) for n in flat):
         if any(n < least for n in flat):
             return ValueError(f"{function}: {name} must be at least {least}, not {short(value)}")
         if any(n >= 2**63 for n in flat):
@@ -131,8 +132,11 @@ def empty_output(function, inputs, pads, size, dilation, shapes):
     )
 
 
-def too_large(function, shapes):
-    return ValueError(f"{function}: sizes, stride, dilation and padding together are too large to address{shapes_text(shapes)}")
+def too_large(function, stride, dilation, padding, shapes):
+    return ValueError(
+        f"{function}: sizes, stride={stride}, dilation={dilation} and padding={padding} together are too large to address"
+        f"{shapes_text(shapes)}"
+    )
 
 
 def empty_axis(function, mode, shapes):
@@ -148,5 +152,7 @@ def not_applicable(function, algorithm, reason, shapes):
 
 
 def bad_shape(function, name, value):
-    kind = TypeError if not isinstance(value, (tuple, list)) else ValueError
-    return kind(f"{function}: {name} must be a tuple of integers that are not negative, not {short(value)}")
+    integers = isinstance(value, (tuple, list)) and all(
+        isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in value
+    )
+    return (ValueError if integers else TypeError)(f"{function}: {name} must be a tuple of integers that are not negative, not {short(value)}")
