@@ -52,6 +52,7 @@ ISAS = {
     "avx512": (X86, ["-mavx2", "-mfma", "-DCF_EMULATE", "-Wno-psabi"] if EMULATE == "avx512" else AVX512),
 }
 BUILT = {name: flags for name, (here, flags) in ISAS.items() if here}
+NAIVE = "csrc/naive.c"  # a benchmark's plain loops: -O2, as a user would compile them
 HEADERS = glob("csrc/*.h") + glob("csrc/kernels/*.h")
 MACROS = [(f"CF_HAVE_{name.upper()}", "1") for name in BUILT] + [("CF_EMULATE", "1")] * (EMULATE == "avx512")
 
@@ -101,24 +102,22 @@ class BuildExtension(build_ext):
         super().build_extensions()
 
 
+def library(name, source, flags):
+    """One static library: one source with flags of its own."""
+    info = {"sources": [source], "cflags": COMMON + flags, "include_dirs": ["csrc"], "obj_deps": {"": HEADERS}}
+    return f"convfast_{name}", info
+
+
 setup(
     libraries=[
-        (
-            f"convfast_{name}",
-            {
-                "sources": [f"csrc/isa/{name}.c"],
-                "cflags": COMMON + flags,
-                "include_dirs": ["csrc"],
-                "obj_deps": {"": HEADERS},
-            },
-        )
-        for name, flags in BUILT.items()
+        *(library(name, f"csrc/isa/{name}.c", flags) for name, flags in BUILT.items()),
+        library("naive", NAIVE, ["-O2"]),
     ],
     ext_modules=cythonize(
         [
             Extension(
                 "convfast._core",
-                sources=["src/convfast/_core.pyx", *sorted(glob("csrc/*.c"))],
+                sources=["src/convfast/_core.pyx", *sorted(set(glob("csrc/*.c")) - {NAIVE})],
                 include_dirs=["csrc", numpy.get_include()],
                 define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), *MACROS],
                 depends=HEADERS,

@@ -107,6 +107,11 @@ const char *cf_openmp(void);      /* "OpenMP 4.5 (201511)", or "off (serial buil
 const char *cf_isa_name(int index); /* available ones, lowest first; NULL past the last */
 const char *cf_isa(void);
 int cf_use_isa(const char *name); /* 0 if it is not available */
-double cf_fma_peak(int threads, double seconds); /* float32 GFLOPS measured now, on the current ISA */
+
+/* For benchmarks: the limits of the moment on the current ISA, and the loops a user would write. */
+double cf_fma_peak(int threads, double seconds); /* float32 GFLOPS */
+double cf_stream_bandwidth(int threads, size_t bytes, double seconds); /* GB/s over `bytes` of memory, 0 without it */
+void cf_naive_conv2d(const cf_conv2d_shape *shape, const ptrdiff_t stride[2], const ptrdiff_t dilation[2],
+                     const float *x, const float *w, float *y); /* contiguous float32, one thread */
 
 #endif

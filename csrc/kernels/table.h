@@ -47,6 +47,7 @@ typedef struct {
     const cf_leaves *leaves[4];        /* by cf_compute */
     float (*fma_burst)(ptrdiff_t n);   /* n rounds of CF_BURST independent multiply-adds of whole vectors */
     ptrdiff_t burst_flops;             /* of one round */
+    void (*stream_add)(ptrdiff_t n, const float *a, const float *b, float *y); /* y = a + b; n a multiple of 16 */
 } cf_kernels;
 
 #endif

@@ -25,6 +25,7 @@
 #include "leaves.inl.h"
 
 #include "fma_burst.inl.h"
+#include "stream_add.inl.h"
 
 #define CF_TABLE_NAME_(isa) cf_kernels_##isa
 #define CF_TABLE_NAME(isa) CF_TABLE_NAME_(isa)
@@ -37,4 +38,5 @@ const cf_kernels CF_TABLE_NAME(CF_ISA) = {
     .leaves = {&leaves_f32, &leaves_f64, &leaves_i32, &leaves_i64},
     .fma_burst = fma_burst,
     .burst_flops = BURST_FLOPS,
+    .stream_add = stream_add,
 };

@@ -617,6 +617,33 @@ def fma_peak(int threads, double seconds):
     return peak
 
 
+def stream_bandwidth(int threads, size_t bytes_, double seconds):
+    """Memory traffic of y = a + b over arrays of `bytes_` together, in GB/s: two reads for every write."""
+    cdef double speed
+    with nogil:
+        speed = cf_stream_bandwidth(threads, bytes_, seconds)
+    if speed == 0:
+        raise MemoryError(f"stream_bandwidth: no {bytes_:,} bytes to measure with")
+    return speed
+
+
+def naive_conv2d(x, w, stride, padding, dilation, groups):
+    """Seven plain C loops on one thread, for benchmarks: x (N, C, H, W), w (K, C/groups, R, S), float32."""
+    cdef cf_conv2d_options options
+    cdef cf_conv2d_shape shape
+    cdef ptrdiff_t x_shape[4]
+    cdef ptrdiff_t w_shape[4]
+    parse_options("naive_conv2d", 2, stride, padding, dilation, groups, "NCHW", "constant", None, None, "auto", &options)
+    cdef cnp.ndarray images = np.ascontiguousarray(x, np.float32)
+    cdef cnp.ndarray filters = np.ascontiguousarray(w, np.float32)
+    parse_shapes("naive_conv2d", (<object>images).shape, (<object>filters).shape, &options, x_shape, w_shape, &shape)
+    cdef cnp.ndarray y = np.empty((shape.N, shape.K, shape.h.out, shape.w.out), np.float32)
+    with nogil:
+        cf_naive_conv2d(&shape, options.stride, options.dilation, <const float *>cnp.PyArray_DATA(images),
+                        <const float *>cnp.PyArray_DATA(filters), <float *>cnp.PyArray_DATA(y))
+    return y
+
+
 def fail_allocation(int nth):
     """For tests: the nth workspace allocation from now fails (0: none)."""
     cf_fail_allocation(nth)
