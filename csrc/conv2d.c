@@ -93,7 +93,7 @@ cf_status cf_conv2d_packed(const cf_conv2d_options *options, const cf_array *x, 
     job.staged = !writes || (plan.blocks > 1 && !job.view);
     char *workspace = cf_acquire(plan.workspace_each * (size_t)plan.threads);
     if (workspace == NULL) return CF_NO_MEMORY;
-    cf_parallel_for(plan.tasks, plan.threads, cf_conv2d_run_task, &job, workspace, plan.workspace_each);
+    cf_parallel_for(plan.tasks, plan.threads, plan.algorithm->run, &job, workspace, plan.workspace_each);
     cf_release(workspace);
     return CF_OK;
 }

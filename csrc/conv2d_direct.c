@@ -118,6 +118,10 @@ static void lay_out(const cf_conv2d_job *job, const cf_conv2d_task *task, const 
     input->x = slab;
 }
 
+static const cf_conv2d_layout layout = {.elements = elements, .steps = steps, .lay_out = lay_out, .cycles = 0.5};
+
+static void cut(cf_conv2d_plan *plan) { cf_conv2d_cut_tiles(plan, &layout); }
+
 const cf_conv2d_algorithm cf_conv2d_direct = {
-    .name = "direct", .refuses = refuses, .elements = elements, .steps = steps, .lay_out = lay_out, .cycles = 0.5,
+    .name = "direct", .refuses = refuses, .cut = cut, .share = cf_conv2d_share_tiles, .run = cf_conv2d_run_tiles,
 };

@@ -58,6 +58,10 @@ static void lay_out(const cf_conv2d_job *job, const cf_conv2d_task *task, const 
     for (ptrdiff_t t = 0; t < block->terms; ++t) input->taps[t] = t * task->rows * task->cols;
 }
 
+static const cf_conv2d_layout layout = {.elements = elements, .steps = steps, .lay_out = lay_out, .cycles = 0.5};
+
+static void cut(cf_conv2d_plan *plan) { cf_conv2d_cut_tiles(plan, &layout); }
+
 const cf_conv2d_algorithm cf_conv2d_im2col = {
-    .name = "im2col", .refuses = refuses, .elements = elements, .steps = steps, .lay_out = lay_out, .cycles = 0.5,
+    .name = "im2col", .refuses = refuses, .cut = cut, .share = cf_conv2d_share_tiles, .run = cf_conv2d_run_tiles,
 };

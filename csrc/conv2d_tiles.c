@@ -237,7 +237,7 @@ static void copy_out(const cf_conv2d_job *job, const cf_conv2d_task *task, const
                            out->y + (k * out->ld + p * out->pitch) * size, task->cols);
 }
 
-void cf_conv2d_run_task(const void *context, ptrdiff_t index, char *workspace)
+void cf_conv2d_run_tiles(const void *context, ptrdiff_t index, char *workspace)
 {
     const cf_conv2d_job *job = context;
     const cf_conv2d_plan *plan = job->plan;
@@ -252,14 +252,14 @@ void cf_conv2d_run_task(const void *context, ptrdiff_t index, char *workspace)
     if (job->view)
         view(job, &task, &input);
     else
-        plan->algorithm->steps(plan, &task, &input.row, &input.col);
+        plan->layout->steps(plan, &task, &input.row, &input.col);
     (plan->filters_are_vectors ? place_pixels : place_vectors)(job, &task, &input, &parts, &out);
     if (job->view)
         sweep(job, &task, &parts, &input, &out, 0, plan->blocks);
     else
         for (ptrdiff_t b = 0; b < plan->blocks; ++b) {
             const cf_term_block block = cf_conv2d_block(plan, b);
-            plan->algorithm->lay_out(job, &task, &block, parts.slab, &input);
+            plan->layout->lay_out(job, &task, &block, parts.slab, &input);
             sweep(job, &task, &parts, &input, &out, b, b + 1);
         }
     if (job->staged) copy_out(job, &task, &out);

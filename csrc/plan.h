@@ -35,18 +35,29 @@ typedef struct {
     ptrdiff_t *taps;
 } cf_conv2d_input;
 
-/* An algorithm is a way to lay out the input so that the tiles can read it. */
+/* An entry of the ordered list in plan.c. */
 typedef struct {
     const char *name;
     const char *(*refuses)(const cf_conv2d_plan *plan); /* NULL: it applies; else the reason, for error sentences */
+    void (*cut)(cf_conv2d_plan *plan);   /* into tasks, for one thread, and estimates plan->microseconds */
+    void (*share)(cf_conv2d_plan *plan); /* sets plan->threads, evens out the tasks, sizes plan->workspace_each */
+    void (*run)(const void *job, ptrdiff_t task, char *workspace); /* a cf_task over a cf_conv2d_job */
+} cf_conv2d_algorithm;
+
+extern const cf_conv2d_algorithm cf_conv2d_direct, cf_conv2d_im2col;
+
+/* A way to lay out the input so that register tiles (conv2d_tiles.c) can read it: what direct and im2col differ in. */
+typedef struct {
     ptrdiff_t (*elements)(const cf_conv2d_plan *plan, ptrdiff_t rows, ptrdiff_t cols); /* of a block's layout */
     void (*steps)(const cf_conv2d_plan *plan, const cf_conv2d_task *task, ptrdiff_t *row, ptrdiff_t *col);
     void (*lay_out)(const cf_conv2d_job *job, const cf_conv2d_task *task, const cf_term_block *block, void *slab,
                     cf_conv2d_input *input);
     double cycles; /* to lay out one element; measured by bench_conv2d with algorithm= */
-} cf_conv2d_algorithm;
+} cf_conv2d_layout;
 
-extern const cf_conv2d_algorithm cf_conv2d_direct, cf_conv2d_im2col;
+void cf_conv2d_cut_tiles(cf_conv2d_plan *plan, const cf_conv2d_layout *layout);
+void cf_conv2d_share_tiles(cf_conv2d_plan *plan);
+void cf_conv2d_run_tiles(const void *job, ptrdiff_t task, char *workspace);
 
 struct cf_conv2d_plan {
     cf_conv2d_shape shape;
@@ -54,6 +65,7 @@ struct cf_conv2d_plan {
     cf_activation activation;
     cf_compute compute;
     const cf_conv2d_algorithm *algorithm;
+    const cf_conv2d_layout *layout;     /* of algorithms by tiles */
     const cf_leaves *leaves;
     const cf_tile_shape *tile;
     int filters_are_vectors, threads;
@@ -89,7 +101,6 @@ struct cf_conv2d_job {
 };
 
 void cf_conv2d_pack_filters(const cf_conv2d_plan *plan, const cf_array *w, char *packed);
-void cf_conv2d_run_task(const void *job, ptrdiff_t task, char *workspace);
 
 /* dst[i] = cell (row, first + i * step) of channel plane `plane` of x, padding included; i < count. */
 void cf_conv2d_load_row(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, ptrdiff_t first, ptrdiff_t step,
