@@ -39,7 +39,7 @@ static int can_view(const cf_conv2d_plan *plan, const cf_array *x)
     if (plan->algorithm != &cf_conv2d_direct || !is_compute_type(x->dtype, plan->compute) || !is_indexable(x, size))
         return 0;
     if (h->pad_before != 0 || h->pad_after != 0 || w->pad_before != 0 || w->pad_after != 0) return 0;
-    if (plan->C * plan->taps > CF_VIEW_TERMS_MAX) return 0;
+    if (plan->C * plan->taps > CF_VIEW_TERMS_MAX || plan->exact_blocks) return 0;
     return plan->filters_are_vectors || (w->stride == 1 && x->strides[3] == size && plan->K <= VIEW_FILTERS_MAX);
 }
 

@@ -23,9 +23,10 @@ static ptrdiff_t vectors(const cf_conv2d_plan *plan, ptrdiff_t rows, ptrdiff_t c
     return cf_round_up(rows * cf_ceil_div(cols, plan->leaves->lanes), plan->tile->V);
 }
 
+/* With exact_blocks twice: sums, then their errors. */
 static ptrdiff_t stage_elements(const cf_conv2d_plan *plan, ptrdiff_t rows, ptrdiff_t cols)
 {
-    const ptrdiff_t filters = plan->panels_each * plan->panel;
+    const ptrdiff_t filters = plan->panels_each * plan->panel * (plan->exact_blocks ? 2 : 1);
     return plan->filters_are_vectors ? cf_round_up(rows * cols, plan->tile->M) * filters
                                      : vectors(plan, rows, cols) * plan->leaves->lanes * filters;
 }

@@ -189,7 +189,8 @@ static void run_tile(const cf_conv2d_job *job, const cf_conv2d_task *task, const
     char *y = out->y + panel * out->panel;
     const int tail = !job->staged && filters < plan->panel;
     cf_tile tile = {.x = input->x, .x_base = parts->x_base + i, .y = y, .y_row = y_row, .y_col = y_col,
-                    .bias = parts->bias + panel * plan->panel * size, .limits = job->limits};
+                    .bias = parts->bias + panel * plan->panel * size, .limits = job->limits,
+                    .error = plan->exact_blocks ? (ptrdiff_t)(plan->stage_bytes / 2) / size : 0};
     if (tail) tile.y = parts->tail, tile.y_row = parts->tail_row, tile.y_col = parts->tail_col;
     const ptrdiff_t first = cf_conv2d_block(plan, begin).first;
     for (ptrdiff_t b = begin; b < end; ++b) {

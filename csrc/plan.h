@@ -13,6 +13,7 @@
 
 #define CF_BLOCK_TERMS 288 /* a filter panel (6 x 288) and its input stay in a 32 KiB L1: bench_conv2d, resnet50 */
 #define CF_VIEW_TERMS_MAX 4096 /* of a table of offsets into x itself */
+#define CF_BLOCKS_PLAIN 16     /* more block sums than this are added without loss: the promise of "highest" */
 #define CF_TAPS_MAX 1024   /* 31x31 filters still go to the direct algorithm whole */
 
 typedef struct cf_conv2d_plan cf_conv2d_plan;
@@ -69,6 +70,7 @@ struct cf_conv2d_plan {
     const cf_leaves *leaves;
     const cf_tile_shape *tile;
     int filters_are_vectors, threads;
+    int exact_blocks;                   /* the stage keeps the rounding errors of block sums too */
     ptrdiff_t C, K, taps;               /* of one group */
     ptrdiff_t panel, panels;            /* filters of one packed panel; panels of a group */
     ptrdiff_t block_channels, blocks;

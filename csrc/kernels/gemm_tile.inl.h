@@ -7,6 +7,22 @@
 #define TILE_MAX 16 /* M, V and M * V / 2 are at most this */
 #define TILE_UNROLL _Pragma("GCC unroll 16")
 
+/* The sum so far plus v; what rounding loses stays at y + error. An infinite sum has none (lost - lost is
+   zero but for NaN). */
+static inline __attribute__((always_inline)) vec CF_NAME(add_exactly)(vec v, CF_REAL *y, const cf_tile *t)
+{
+    if (t->first) {
+        vec_store(y + t->error, (vec){0});
+        return v;
+    }
+    const vec rest = v + vec_load(y + t->error), old = vec_load(y);
+    const vec sum = old + rest, added = sum - old;
+    const vec lost = (old - (sum - added)) + (rest - added);
+    const vec kept = vec_or_zero(lost, lost - lost);
+    vec_store(y + t->error, kept);
+    return t->last ? sum + kept : sum;
+}
+
 static inline __attribute__((always_inline)) void CF_NAME(tile)(const cf_tile *t, const int M, const int V,
                                                                 const int filters_are_vectors)
 {
@@ -49,7 +65,11 @@ static inline __attribute__((always_inline)) void CF_NAME(tile)(const cf_tile *t
     }
 
     CF_REAL *restrict y = t->y;
-    if (!t->first)
+    if (t->error != 0)
+        TILE_UNROLL for (int m = 0; m < M; ++m)
+            TILE_UNROLL for (int v = 0; v < V; ++v)
+                acc[m][v] = CF_NAME(add_exactly)(acc[m][v], y + t->y_row[m] + t->y_col[v], t);
+    else if (!t->first)
         TILE_UNROLL for (int m = 0; m < M; ++m)
             TILE_UNROLL for (int v = 0; v < V; ++v)
                 acc[m][v] += vec_load(y + t->y_row[m] + t->y_col[v]);

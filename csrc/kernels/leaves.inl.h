@@ -31,6 +31,7 @@ static const cf_leaves CF_NAME(leaves) = {
 #undef vec_store
 #undef vec_fill
 #undef vec_clamp
+#undef vec_or_zero
 #undef CF_REAL
 #undef CF_SIGNED
 #undef CF_NAME

@@ -8,7 +8,8 @@
      LANES            elements of a vector
      vec              a vector in registers
      vec_load(p)      unaligned load          vec_store(p, v)   unaligned store
-     vec_fill(s)      all lanes s             vec_clamp(v, lo, hi)  NaN stays NaN */
+     vec_fill(s)      all lanes s             vec_clamp(v, lo, hi)  NaN stays NaN
+     vec_or_zero(v, w)  v where w is zero, else zero */
 #if !defined CF_REAL || !defined CF_SIGNED || !defined CF_VECTOR_BYTES
 #error "simd.h: define CF_VECTOR_BYTES, CF_REAL and CF_SIGNED first"
 #endif
@@ -35,3 +36,5 @@ static inline __attribute__((always_inline)) vec CF_NAME(clamp)(vec v, vec lo, v
     return (vec)(((mask)hi & above) | ((mask)v & ~above));
 }
 #define vec_clamp CF_NAME(clamp)
+
+#define vec_or_zero(v, w) ((vec)((__typeof__((vec){0} == (vec){0}))(v) & ((w) == (vec){0})))

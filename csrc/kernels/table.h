@@ -6,7 +6,7 @@
 
 /* The sums a tile adds up before it starts afresh. Short chains keep the promise of precision="highest": a chain of n
    float32 additions of numbers of one sign errs by up to n * 2e-8 of their sum (half a unit in the last place of a
-   growing sum at every step), so 72 terms, then the sums of the chains, stay within 2e-6. 72 is 8 channels of 3x3. */
+   growing sum at every step), so 72 terms, then the sums of a few chains, stay within 2e-6. 72 is 8 channels of 3x3. */
 #define CF_CHAIN 72
 
 /* y[row m, column v] (=, or += if !first) sum over i < terms of  filter * input,
@@ -18,6 +18,8 @@
      channels:  vectors are `lanes` neighbouring filters, broadcast are M pixels.
                 w [terms][V * lanes];  input of term i, pixel m at x + x_base[m] + taps[i];  bias[v * lanes + lane]
    Output vector (m, v) is stored at y + y_row[m] + y_col[v]. Offsets are in elements. No alignment is assumed.
+   With `error` != 0 the sums of many calls are added without loss: y + error keeps what rounding took away from y
+   (Knuth's two-sum), and the last call adds it.
    The caller guarantees that all these addresses are readable or writeable for a whole vector (inputs in the channels
    orientation: for one element), and that y overlaps nothing. */
 typedef struct {
@@ -25,6 +27,7 @@ typedef struct {
     const ptrdiff_t *taps, *x_base, *y_row, *y_col;
     const void *x, *w, *bias, *limits; /* limits: {low, high} */
     void *y;
+    ptrdiff_t error;
     int first, last;
 } cf_tile;
 
