@@ -5,6 +5,7 @@
 #include "geometry.h"
 #include "parallel.h"
 #include "plan.h"
+#include "workspace.h"
 
 #include <string.h>
 
@@ -15,46 +16,55 @@ typedef struct {
     cf_load_run load;
 } pack_job;
 
-/* Filters stand side by side in memory (R, S, C, K): a run of a panel's filters for each term. */
-static void pack_terms(const pack_job *job, const cf_term_block *block, const char *w, ptrdiff_t filters, char *to)
+/* Any layout; at its best where filters stand side by side in memory (R, S, C, K): for each term a run of filters, cut
+   into panels `panel_bytes` apart. */
+static void pack_terms(const pack_job *job, const cf_term_block *block, const char *w, ptrdiff_t filters,
+                       ptrdiff_t panel_bytes, char *to)
 {
     const cf_conv2d_plan *plan = job->plan;
     const ptrdiff_t *strides = job->w->strides, S = plan->shape.w.size;
-    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), missing = (plan->panel - filters) * size;
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
     for (ptrdiff_t i = 0; i < block->terms; ++i, to += plan->panel * size) {
         const ptrdiff_t c = plan->filters_are_vectors ? i % block->channels : i / block->taps;
         const ptrdiff_t tap = block->tap + (plan->filters_are_vectors ? i / block->channels : i % block->taps);
-        job->load(to, w + (block->c + c) * strides[1] + tap / S * strides[2] + tap % S * strides[3], strides[0], filters);
-        if (missing > 0) memset(to + filters * size, 0, (size_t)missing);
+        const char *from = w + (block->c + c) * strides[1] + tap / S * strides[2] + tap % S * strides[3];
+        for (ptrdiff_t k = 0, p = 0; k < filters; k += plan->panel, ++p) {
+            const ptrdiff_t count = cf_min(plan->panel, filters - k);
+            job->load(to + p * panel_bytes, from + k * strides[0], strides[0], count);
+            if (count < plan->panel)
+                memset(to + p * panel_bytes + count * size, 0, (size_t)((plan->panel - count) * size));
+        }
     }
 }
 
 /* A filter's terms stand side by side: a run of terms for each filter, then the runs are interleaved. */
 #define RUN 64
-#define INTERLEAVE(TYPE)                                                                             \
-    do {                                                                                             \
-        const TYPE *from = (const TYPE *)runs;                                                       \
-        TYPE *out = (TYPE *)to;                                                                      \
-        for (ptrdiff_t i = 0; i < count; ++i)                                                        \
-            for (ptrdiff_t k = 0; k < panel; ++k) *out++ = k < filters ? from[k * RUN + i] : (TYPE)0; \
-    } while (0)
-
 #define PANEL_MAX 8 /* of the pixels orientation: M of a tile */
+#define INTERLEAVE(TYPE, M)                                                                 \
+    for (ptrdiff_t i = 0; i < count; ++i)                                                   \
+        for (int m = 0; m < (M); ++m) ((TYPE *)to)[i * (M) + m] = ((const TYPE *)runs)[m * RUN + i]
+#define INTERLEAVE_ANY(TYPE)                          \
+    switch (panel) { /* constants become good loops */ \
+    case 6: INTERLEAVE(TYPE, 6); break;               \
+    case 4: INTERLEAVE(TYPE, 4); break;               \
+    default: INTERLEAVE(TYPE, panel);                 \
+    }
 
 static void pack_filters(const pack_job *job, const cf_term_block *block, const char *w, ptrdiff_t filters, char *to)
 {
     const cf_conv2d_plan *plan = job->plan;
     const ptrdiff_t panel = plan->panel, size = (ptrdiff_t)cf_compute_bytes(plan->compute);
-    _Alignas(8) char runs[PANEL_MAX * RUN * 8];
+    _Alignas(CF_ALIGNMENT) char runs[PANEL_MAX * RUN * 8];
+    memset(runs, 0, sizeof runs);
     for (ptrdiff_t t = 0; t < block->terms; t += RUN) {
         const ptrdiff_t count = cf_min(RUN, block->terms - t);
         for (ptrdiff_t k = 0; k < filters; ++k)
             job->load(runs + k * RUN * size, w + k * job->w->strides[0] + (block->first + t) * job->w->strides[3],
                       job->w->strides[3], count);
         if (size == 4)
-            INTERLEAVE(uint32_t);
+            INTERLEAVE_ANY(uint32_t)
         else
-            INTERLEAVE(uint64_t);
+            INTERLEAVE_ANY(uint64_t)
         to += count * panel * size;
     }
 }
@@ -67,19 +77,30 @@ static int one_run(const cf_conv2d_plan *plan, const cf_array *w)
            (plan->C == 1 || w->strides[1] == R * S * w->strides[3]);
 }
 
-static void pack_panel(const void *context, ptrdiff_t task, char *workspace)
+/* Panels of one task: long reads from each row of filters, not too many places to write to at once. */
+#define PANELS_EACH 8
+
+static void pack_panels(const void *context, ptrdiff_t task, char *workspace)
 {
     (void)workspace;
     const pack_job *job = context;
     const cf_conv2d_plan *plan = job->plan;
-    const ptrdiff_t g = task / plan->panels, k = task % plan->panels * plan->panel, T = plan->C * plan->taps;
-    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), filters = cf_min(plan->panel, plan->K - k);
-    const char *w = job->w->data + (g * plan->K + k) * job->w->strides[0];
-    char *to = job->packed + task * T * plan->panel * size;
+    const ptrdiff_t tasks = cf_ceil_div(plan->panels, PANELS_EACH), g = task / tasks, first = task % tasks * PANELS_EACH;
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), panel_bytes = plan->C * plan->taps * plan->panel * size;
+    const ptrdiff_t panels = cf_min(PANELS_EACH, plan->panels - first);
+    const ptrdiff_t filters = cf_min(panels * plan->panel, plan->K - first * plan->panel);
+    const char *w = job->w->data + (g * plan->K + first * plan->panel) * job->w->strides[0];
+    char *to = job->packed + (g * plan->panels + first) * panel_bytes;
     const int runs = one_run(plan, job->w);
     for (ptrdiff_t b = 0; b < plan->blocks; ++b) {
         const cf_term_block block = cf_conv2d_block(plan, b);
-        (runs ? pack_filters : pack_terms)(job, &block, w, filters, to + block.first * plan->panel * size);
+        char *block_to = to + block.first * plan->panel * size;
+        if (runs)
+            for (ptrdiff_t p = 0, k = 0; p < panels; ++p, k += plan->panel)
+                pack_filters(job, &block, w + k * job->w->strides[0], cf_min(plan->panel, filters - k),
+                             block_to + p * panel_bytes);
+        else
+            pack_terms(job, &block, w, filters, panel_bytes, block_to);
     }
 }
 
@@ -89,7 +110,7 @@ static void pack_panel(const void *context, ptrdiff_t task, char *workspace)
 void cf_conv2d_pack_filters(const cf_conv2d_plan *plan, const cf_array *w, char *packed)
 {
     const pack_job job = {plan, w, packed, cf_loader(w->dtype, plan->compute)};
-    const ptrdiff_t panels = plan->shape.groups * plan->panels;
+    const ptrdiff_t tasks = plan->shape.groups * cf_ceil_div(plan->panels, PANELS_EACH);
     const double elements = (double)plan->packed_bytes / (double)cf_compute_bytes(plan->compute);
-    cf_parallel_for(panels, cf_threads_for(elements / PACKED_PER_MICROSECOND, panels), pack_panel, &job, NULL, 0);
+    cf_parallel_for(tasks, cf_threads_for(elements / PACKED_PER_MICROSECOND, tasks), pack_panels, &job, NULL, 0);
 }

@@ -26,7 +26,8 @@ from convfast.config import (
     set_precision,
     show_config,
 )
-from convfast.conv import Conv2D, conv1d, conv2d, conv2d_output_shape, explain_conv2d
+from convfast.conv import Conv2D, conv1d, conv2d, conv2d_output_shape
+from convfast.explain import explain_conv2d
 
 __version__ = "0.1.0"
 

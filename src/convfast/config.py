@@ -7,7 +7,6 @@ import platform
 import numpy as np
 
 from convfast import _core
-from convfast._core import available_isas, get_num_threads, get_precision, isa, set_num_threads, set_precision
 
 __all__ = [
     "available_isas",
@@ -19,6 +18,113 @@ __all__ = [
     "set_precision",
     "show_config",
 ]
+
+
+def set_num_threads(n):
+    """Use `n` threads from now on, in the whole process.
+
+    Parameters
+    ----------
+    n : int
+        At least 1. Small work runs on one thread all the same, and so does a call from within a parallel region.
+
+    Examples
+    --------
+    >>> import convfast
+    >>> before = convfast.get_num_threads()
+    >>> convfast.set_num_threads(2)
+    >>> convfast.get_num_threads()
+    2
+    >>> convfast.set_num_threads(before)
+    """
+    _core.set_num_threads(n)
+
+
+def get_num_threads():
+    """How many threads large work uses.
+
+    Returns
+    -------
+    int
+        What `set_num_threads` set; else CONVFAST_NUM_THREADS, else OMP_NUM_THREADS, else the CPUs this process may
+        use (affinity and control-group quota).
+
+    Examples
+    --------
+    >>> import convfast
+    >>> convfast.get_num_threads() >= 1
+    True
+    """
+    return _core.get_num_threads()
+
+
+def set_precision(level):
+    """Set what ``precision=None`` means, in the whole process.
+
+    Parameters
+    ----------
+    level : {"highest", "high", "medium"}
+        Initially "highest". See `conv2d`.
+
+    Examples
+    --------
+    >>> import convfast
+    >>> convfast.set_precision("high")
+    >>> convfast.get_precision()
+    'high'
+    >>> convfast.set_precision("highest")
+    """
+    _core.set_precision(level)
+
+
+def get_precision():
+    """What ``precision=None`` means.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> import convfast
+    >>> convfast.get_precision()
+    'highest'
+    """
+    return _core.get_precision()
+
+
+def available_isas():
+    """The instruction sets this build has kernels for and this machine can run.
+
+    Returns
+    -------
+    tuple of str
+        Lowest first: of "baseline", "neon", "avx2", "avx512". The environment variable CONVFAST_ISA chooses one of
+        them when convfast is imported; otherwise the last is used.
+
+    Examples
+    --------
+    >>> import convfast
+    >>> convfast.available_isas()[0]
+    'baseline'
+    """
+    return _core.available_isas()
+
+
+def isa():
+    """The instruction set in use.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> import convfast
+    >>> convfast.isa() in convfast.available_isas()
+    True
+    """
+    return _core.isa()
 
 
 @contextlib.contextmanager
@@ -63,7 +169,14 @@ def configuration():
 
 
 def show_config():
-    """Print version, compiler, instruction sets (the one in use in brackets), OpenMP and threads."""
+    """Print version, compiler, instruction sets (the one in use in brackets), OpenMP and threads.
+
+    Examples
+    --------
+    >>> import convfast
+    >>> convfast.show_config()  # doctest: +ELLIPSIS
+      convfast  ...
+    """
     for name, value in configuration().items():
         print(f"{name:>10}  {value}")
 
@@ -74,9 +187,7 @@ def _choose_isa():
     if not wanted:
         return
     if wanted not in available_isas():
-        raise ImportError(
-            f"CONVFAST_ISA={wanted!r} is not available here; the names are {', '.join(available_isas())}"
-        )
+        raise ImportError(f"CONVFAST_ISA={wanted!r} is not available here; the names are {', '.join(available_isas())}")
     _core.use_isa(wanted)
 
 

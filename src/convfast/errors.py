@@ -10,11 +10,30 @@ import numpy as np
 
 # Words of other libraries for what is meant here.
 SYNONYMS = {
-    "replicate": "edge", "nearest": "edge", "border": "edge", "mirror": "reflect", "circular": "wrap", "periodic": "wrap",
-    "zeros": "constant", "zero": "constant", "same_upper": "same", "notset": "valid", "none": "valid",
-    "channels_first": "NCHW", "channels_last": "NHWC", "ncl": "NCHW", "nlc": "NHWC", "ncw": "NCHW", "nwc": "NHWC",
-    "gemm": "im2col", "default": "high", "exact": "highest", "float32": "highest", "tensorfloat32": "high", "bfloat16": "medium",
-}  # fmt: skip
+    "replicate": "edge",
+    "nearest": "edge",
+    "border": "edge",
+    "mirror": "reflect",
+    "circular": "wrap",
+    "periodic": "wrap",
+    "zeros": "constant",
+    "zero": "constant",
+    "same_upper": "same",
+    "notset": "valid",
+    "none": "valid",
+    "channels_first": "NCHW",
+    "channels_last": "NHWC",
+    "ncl": "NCHW",
+    "nlc": "NHWC",
+    "ncw": "NCHW",
+    "nwc": "NHWC",
+    "gemm": "im2col",
+    "default": "high",
+    "exact": "highest",
+    "float32": "highest",
+    "tensorfloat32": "high",
+    "bfloat16": "medium",
+}
 
 
 def shapes_text(shapes):
@@ -119,7 +138,9 @@ def bad_groups(function, C, K, groups, shapes):
 
 
 def empty_window(function, size, shapes, name="w"):
-    return ValueError(f"{function}: {name} must have at least one tap in each direction, not {size}{shapes_text(shapes)}")
+    return ValueError(
+        f"{function}: {name} must have at least one tap in each direction, not {size}{shapes_text(shapes)}"
+    )
 
 
 def empty_output(function, inputs, pads, size, dilation, shapes):
@@ -134,8 +155,8 @@ def empty_output(function, inputs, pads, size, dilation, shapes):
 
 def too_large(function, stride, dilation, padding, shapes):
     return ValueError(
-        f"{function}: sizes, stride={stride}, dilation={dilation} and padding={padding} together are too large to address"
-        f"{shapes_text(shapes)}"
+        f"{function}: sizes, stride={stride}, dilation={dilation} and padding={padding} together "
+        f"are too large to address{shapes_text(shapes)}"
     )
 
 
@@ -155,4 +176,5 @@ def bad_shape(function, name, value):
     integers = isinstance(value, (tuple, list)) and all(
         isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in value
     )
-    return (ValueError if integers else TypeError)(f"{function}: {name} must be a tuple of integers that are not negative, not {short(value)}")
+    kind = ValueError if integers else TypeError
+    return kind(f"{function}: {name} must be a tuple of integers that are not negative, not {short(value)}")
