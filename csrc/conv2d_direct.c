@@ -76,18 +76,23 @@ static void lay_out_planes(const cf_conv2d_job *job, const cf_conv2d_task *task,
     const ptrdiff_t plane = plane_elements(plan, task->rows, task->cols), size = (ptrdiff_t)cf_compute_bytes(plan->compute);
     const ptrdiff_t top = task->p * h->stride - h->pad_before, left = task->q * w->stride - w->pad_before;
     const char *source = first_plane(job, task, block);
-    for (ptrdiff_t c = 0; c < block->channels; ++c, source += job->x->strides[1]) {
-        char *to = slab + c * plane * size;
-        for (ptrdiff_t i = 0; i < H; ++i)
-            for (ptrdiff_t j = 0; j < W; ++j)
+    for (ptrdiff_t j = 0; j < W; ++j) {
+        const cf_conv2d_span span = cf_conv2d_span_of(plan, left + j * w->dilation % w->stride, w->stride, cols);
+        for (ptrdiff_t i = 0; i < H; ++i) {
+            const ptrdiff_t first = top + i * h->dilation % h->stride;
+            for (ptrdiff_t c = 0; c < block->channels; ++c) {
+                char *to = slab + (c * plane + (i * W + j) * rows * cols) * size;
                 for (ptrdiff_t row = 0; row < rows; ++row, to += cols * size)
-                    cf_conv2d_load_row(job, source, top + i * h->dilation % h->stride + row * h->stride,
-                                       left + j * w->dilation % w->stride, w->stride, cols, to);
-        for (ptrdiff_t r = 0; r < h->size; ++r)
-            for (ptrdiff_t s = 0; s < w->size; ++s)
-                *taps++ = c * plane + (r % H * W + s % W) * rows * cols + r * h->dilation / h->stride * cols +
-                          s * w->dilation / w->stride;
+                    cf_conv2d_load_span(job, source + c * job->x->strides[1], first + row * h->stride, &span, to);
+            }
+        }
     }
+    ptrdiff_t *tap = taps;
+    for (ptrdiff_t r = 0; r < h->size; ++r)
+        for (ptrdiff_t s = 0; s < w->size; ++s)
+            *tap++ = (r % H * W + s % W) * rows * cols + r * h->dilation / h->stride * cols + s * w->dilation / w->stride;
+    for (ptrdiff_t c = 1; c < block->channels; ++c)
+        for (ptrdiff_t t = 0; t < plan->taps; ++t) *tap++ = c * plane + taps[t];
 }
 
 static void lay_out_pixels(const cf_conv2d_job *job, const cf_conv2d_task *task, const cf_term_block *block, char *slab,

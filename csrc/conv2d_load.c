@@ -4,32 +4,60 @@
 
 #include <string.h>
 
-void cf_conv2d_load_row(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, ptrdiff_t first, ptrdiff_t step,
-                        ptrdiff_t count, void *dst)
+cf_conv2d_span cf_conv2d_span_of(const cf_conv2d_plan *plan, ptrdiff_t first, ptrdiff_t step, ptrdiff_t count)
+{
+    const ptrdiff_t W = plan->shape.w.in;
+    cf_conv2d_span span = {.first = first, .step = step, .count = count};
+    span.begin = first >= 0 ? 0 : cf_min(count, cf_ceil_div(-first, step));
+    span.end = first >= W ? span.begin : cf_max(span.begin, cf_min(count, cf_ceil_div(W - first, step)));
+    return span;
+}
+
+/* One or two cells of padding are the rule, and not worth a call of memset. */
+static void zero(char *to, ptrdiff_t count, ptrdiff_t size)
+{
+    if (count > 2) {
+        memset(to, 0, (size_t)(count * size));
+    } else if (count > 0) {
+        const uint64_t nothing = 0;
+        memcpy(to, &nothing, (size_t)size);
+        memcpy(to + (count - 1) * size, &nothing, (size_t)size);
+    }
+}
+
+void cf_conv2d_load_span(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, const cf_conv2d_span *span, void *dst)
 {
     const cf_conv2d_plan *plan = job->plan;
     const cf_padding_mode mode = plan->padding_mode;
-    const ptrdiff_t W = plan->shape.w.in, stride = job->x->strides[3], size = (ptrdiff_t)cf_compute_bytes(plan->compute);
+    const ptrdiff_t stride = job->x->strides[3], size = (ptrdiff_t)cf_compute_bytes(plan->compute);
     const ptrdiff_t source = cf_source_index(row, plan->shape.h.in, mode);
+    const ptrdiff_t begin = span->begin, end = span->end, count = span->count;
     char *to = dst;
     if (source < 0) {
         memset(to, 0, (size_t)(count * size));
         return;
     }
     plane += source * job->x->strides[2];
-    /* [begin, end): the cells that stand in the array; before and behind is padding. */
-    const ptrdiff_t begin = first >= 0 ? 0 : cf_min(count, cf_ceil_div(-first, step));
-    const ptrdiff_t end = first >= W ? begin : cf_max(begin, cf_min(count, cf_ceil_div(W - first, step)));
-    if (end > begin) job->load(to + begin * size, plane + (first + begin * step) * stride, step * stride, end - begin);
+    if (end > begin)
+        job->load(to + begin * size, plane + (span->first + begin * span->step) * stride, span->step * stride, end - begin);
     if (mode == CF_MODE_CONSTANT) {
-        memset(to, 0, (size_t)(begin * size));
-        memset(to + end * size, 0, (size_t)((count - end) * size));
+        zero(to, begin, size);
+        zero(to + end * size, count - end, size);
         return;
     }
     for (ptrdiff_t i = 0; i < count; ++i) {
         if (i == begin) i = end; /* past what is already there */
-        if (i < count) job->load(to + i * size, plane + cf_source_index(first + i * step, W, mode) * stride, stride, 1);
+        if (i == count) return;
+        const ptrdiff_t col = cf_source_index(span->first + i * span->step, plan->shape.w.in, mode);
+        job->load(to + i * size, plane + col * stride, stride, 1);
     }
+}
+
+void cf_conv2d_load_row(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, ptrdiff_t first, ptrdiff_t step,
+                        ptrdiff_t count, void *dst)
+{
+    const cf_conv2d_span span = cf_conv2d_span_of(job->plan, first, step, count);
+    cf_conv2d_load_span(job, plane, row, &span, dst);
 }
 
 void cf_conv2d_load_pixel(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, ptrdiff_t col, ptrdiff_t count,

@@ -175,48 +175,66 @@ static void copy_tail(const cf_conv2d_plan *plan, const cf_tile *tile, const ptr
                 memcpy(y + (y_row[m] + y_col[v]) * size, from + (m * plan->tile->V + v) * vector, (size_t)vector);
 }
 
-/* One tile over the blocks [begin, end): first outputs `i`, panel `panel` of the task. */
-static void run_tile(const cf_conv2d_job *job, const cf_conv2d_task *task, const pieces *parts,
-                     const cf_conv2d_input *input, const outputs *out, ptrdiff_t i, ptrdiff_t panel, ptrdiff_t begin,
-                     ptrdiff_t end)
+/* A tile of the task over the blocks [begin, end), of which `tile` holds what all tiles share. */
+typedef struct {
+    const cf_conv2d_job *job;
+    const cf_conv2d_task *task;
+    const pieces *parts;
+    const outputs *out;
+    const char *w;         /* the task's first panel */
+    ptrdiff_t begin, end, panel_bytes;
+    cf_term_block block;   /* the first */
+    cf_tile tile;
+} sweeper;
+
+static void run_tile(sweeper *s, ptrdiff_t i, ptrdiff_t panel)
 {
-    const cf_conv2d_plan *plan = job->plan;
-    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), T = plan->C * plan->taps;
-    const ptrdiff_t filters = plan->K - (task->panel + panel) * plan->panel;
-    const char *w = job->packed + (task->g * plan->panels + task->panel + panel) * T * plan->panel * size;
-    const ptrdiff_t *y_row = parts->y_row + (plan->filters_are_vectors ? i : 0);
-    const ptrdiff_t *y_col = parts->y_col + (plan->filters_are_vectors ? 0 : i);
-    char *y = out->y + panel * out->panel;
-    const int tail = !job->staged && filters < plan->panel;
-    cf_tile tile = {.x = input->x, .x_base = parts->x_base + i, .y = y, .y_row = y_row, .y_col = y_col,
-                    .bias = parts->bias + panel * plan->panel * size, .limits = job->limits,
-                    .error = plan->exact_blocks ? (ptrdiff_t)(plan->stage_bytes / 2) / size : 0};
-    if (tail) tile.y = parts->tail, tile.y_row = parts->tail_row, tile.y_col = parts->tail_col;
-    const ptrdiff_t first = cf_conv2d_block(plan, begin).first;
-    for (ptrdiff_t b = begin; b < end; ++b) {
-        const cf_term_block block = cf_conv2d_block(plan, b);
-        tile.terms = block.terms;
-        tile.taps = input->taps + (block.first - first);
-        tile.w = w + block.first * plan->panel * size;
-        tile.first = b == 0;
-        tile.last = b == plan->blocks - 1;
-        plan->tile->run(&tile);
+    const cf_conv2d_plan *plan = s->job->plan;
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
+    const ptrdiff_t filters = plan->K - (s->task->panel + panel) * plan->panel;
+    const ptrdiff_t *y_row = s->parts->y_row + (plan->filters_are_vectors ? i : 0);
+    const ptrdiff_t *y_col = s->parts->y_col + (plan->filters_are_vectors ? 0 : i);
+    const char *w = s->w + panel * s->panel_bytes;
+    char *y = s->out->y + panel * s->out->panel;
+    const int tail = !s->job->staged && filters < plan->panel;
+    cf_tile *tile = &s->tile;
+    tile->x_base = s->parts->x_base + i;
+    tile->bias = s->parts->bias + panel * plan->panel * size;
+    tile->y = tail ? s->parts->tail : y;
+    tile->y_row = tail ? s->parts->tail_row : y_row;
+    tile->y_col = tail ? s->parts->tail_col : y_col;
+    cf_term_block block = s->block;
+    for (ptrdiff_t b = s->begin;;) {
+        tile->terms = block.terms;
+        tile->taps = s->parts->taps + (block.first - s->block.first);
+        tile->w = w + block.first * plan->panel * size;
+        tile->first = b == 0;
+        tile->last = b == plan->blocks - 1;
+        plan->tile->run(tile);
+        if (++b == s->end) break;
+        block = cf_conv2d_block(plan, b);
     }
-    if (tail) copy_tail(plan, &tile, y_row, y_col, filters, y);
+    if (tail) copy_tail(plan, tile, y_row, y_col, filters, y);
 }
 
 static void sweep(const cf_conv2d_job *job, const cf_conv2d_task *task, const pieces *parts,
                   const cf_conv2d_input *input, const outputs *out, ptrdiff_t begin, ptrdiff_t end)
 {
-    const cf_tile_shape *shape = job->plan->tile;
-    if (job->plan->filters_are_vectors)
+    const cf_conv2d_plan *plan = job->plan;
+    const cf_tile_shape *shape = plan->tile;
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
+    sweeper s = {.job = job, .task = task, .parts = parts, .out = out, .begin = begin, .end = end,
+                 .block = cf_conv2d_block(plan, begin),
+                 .panel_bytes = plan->C * plan->taps * plan->panel * size,
+                 .tile = {.x = input->x, .limits = job->limits,
+                          .error = plan->exact_blocks ? (ptrdiff_t)(plan->stage_bytes / 2) / size : 0}};
+    s.w = job->packed + (task->g * plan->panels + task->panel) * s.panel_bytes;
+    if (plan->filters_are_vectors)
         for (ptrdiff_t panel = 0; panel < task->panels; ++panel)
-            for (ptrdiff_t i = 0; i < out->count; i += shape->M)
-                run_tile(job, task, parts, input, out, i, panel, begin, end);
+            for (ptrdiff_t i = 0; i < out->count; i += shape->M) run_tile(&s, i, panel);
     else
         for (ptrdiff_t i = 0; i < out->count; i += shape->V)
-            for (ptrdiff_t panel = 0; panel < task->panels; ++panel)
-                run_tile(job, task, parts, input, out, i, panel, begin, end);
+            for (ptrdiff_t panel = 0; panel < task->panels; ++panel) run_tile(&s, i, panel);
 }
 
 static void copy_out(const cf_conv2d_job *job, const cf_conv2d_task *task, const outputs *out)
