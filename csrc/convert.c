@@ -1,6 +1,6 @@
 /* convert.c — runs of numbers between dtypes.
 
-   Elements are read and written through memcpy, so any alignment is right; a compiler makes one instruction of it.
+   Elements are read and written through types without alignment, so any address is right.
    float16 and bfloat16 are rounded once, to nearest even, as NumPy does. */
 #include "convert.h"
 
@@ -60,38 +60,29 @@ static inline brain to_brain(float value)
 
 #define PLAIN(value) (value)
 
-#define LOADER(NAME, FROM, TO, CONVERT)                                                        \
-    static void load_##NAME(void *to, const char *from, ptrdiff_t stride, ptrdiff_t n)         \
-    {                                                                                          \
-        TO *out = to;                                                                          \
-        FROM value;                                                                            \
-        if (stride == (ptrdiff_t)sizeof value)                                                 \
-            for (ptrdiff_t i = 0; i < n; ++i) {                                                \
-                memcpy(&value, from + i * (ptrdiff_t)sizeof value, sizeof value);              \
-                out[i] = (TO)CONVERT(value);                                                   \
-            }                                                                                  \
-        else                                                                                   \
-            for (ptrdiff_t i = 0; i < n; ++i) {                                                \
-                memcpy(&value, from + i * stride, sizeof value);                               \
-                out[i] = (TO)CONVERT(value);                                                   \
-            }                                                                                  \
+/* A contiguous run is a loop of its own: that one the compiler makes vectors of. */
+#define LOADER(NAME, FROM, TO, CONVERT)                                                                   \
+    static void load_##NAME(void *restrict to, const char *restrict from, ptrdiff_t stride, ptrdiff_t n) \
+    {                                                                                                     \
+        typedef FROM unaligned __attribute__((aligned(1), may_alias));                                    \
+        TO *restrict out = to;                                                                            \
+        const unaligned *restrict in = (const unaligned *)from;                                           \
+        if (stride == (ptrdiff_t)sizeof *in)                                                              \
+            for (ptrdiff_t i = 0; i < n; ++i) out[i] = (TO)CONVERT(in[i]);                                \
+        else                                                                                              \
+            for (ptrdiff_t i = 0; i < n; ++i) out[i] = (TO)CONVERT(*(const unaligned *)(from + i * stride)); \
     }
 
-#define STORER(NAME, FROM, TO, CONVERT)                                                        \
-    static void store_##NAME(char *to, ptrdiff_t stride, const void *from, ptrdiff_t n)        \
-    {                                                                                          \
-        const FROM *in = from;                                                                 \
-        TO value;                                                                              \
-        if (stride == (ptrdiff_t)sizeof value)                                                 \
-            for (ptrdiff_t i = 0; i < n; ++i) {                                                \
-                value = (TO)CONVERT(in[i]);                                                    \
-                memcpy(to + i * (ptrdiff_t)sizeof value, &value, sizeof value);                \
-            }                                                                                  \
-        else                                                                                   \
-            for (ptrdiff_t i = 0; i < n; ++i) {                                                \
-                value = (TO)CONVERT(in[i]);                                                    \
-                memcpy(to + i * stride, &value, sizeof value);                                 \
-            }                                                                                  \
+#define STORER(NAME, FROM, TO, CONVERT)                                                                   \
+    static void store_##NAME(char *restrict to, ptrdiff_t stride, const void *restrict from, ptrdiff_t n) \
+    {                                                                                                     \
+        typedef TO unaligned __attribute__((aligned(1), may_alias));                                      \
+        const FROM *restrict in = from;                                                                   \
+        unaligned *restrict out = (unaligned *)to;                                                        \
+        if (stride == (ptrdiff_t)sizeof *out)                                                             \
+            for (ptrdiff_t i = 0; i < n; ++i) out[i] = (TO)CONVERT(in[i]);                                \
+        else                                                                                              \
+            for (ptrdiff_t i = 0; i < n; ++i) *(unaligned *)(to + i * stride) = (TO)CONVERT(in[i]);       \
     }
 
 /* One row a source dtype: what it is in C, how its value is read, and the compute types it can reach. */

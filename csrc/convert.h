@@ -12,11 +12,11 @@ size_t cf_dtype_bytes(cf_dtype dtype);
 size_t cf_compute_bytes(cf_compute compute);
 
 /* to[i] = from[i * stride] for i < n; `to` is contiguous, `stride` in bytes. */
-typedef void (*cf_load_run)(void *to, const char *from, ptrdiff_t stride, ptrdiff_t n);
+typedef void (*cf_load_run)(void *restrict to, const char *restrict from, ptrdiff_t stride, ptrdiff_t n);
 cf_load_run cf_loader(cf_dtype from, cf_compute to);
 
 /* to[i * stride] = from[i] for i < n; `from` is contiguous. Only the dtypes a result may have. */
-typedef void (*cf_store_run)(char *to, ptrdiff_t stride, const void *from, ptrdiff_t n);
+typedef void (*cf_store_run)(char *restrict to, ptrdiff_t stride, const void *restrict from, ptrdiff_t n);
 cf_store_run cf_storer(cf_compute from, cf_dtype to);
 
 #endif
