@@ -1,0 +1,174 @@
+"""The command line of the benchmark: `python -m convfast bench`."""
+
+import argparse
+import json
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import convfast
+from convfast.bench import ratios, report, show
+from convfast.bench.contenders import CONTENDERS
+from convfast.bench.layers import LAYERS, SUITES, Pad, Pool
+from convfast.bench.measure import FORMAT, Bench, Settings
+
+QUICK_SECONDS = 50  # for the rounds; the rest of the minute is for starting and writing
+SCALING_LAYERS = "rn50_s1_3x3 rn50_s3_expand mbv1_dw1 max_2x2s2_64x112".split()
+
+
+def parser(program="python -m convfast bench"):
+    p = argparse.ArgumentParser(
+        prog=program,
+        description="Measure convfast and every other library that is installed, in turns, on the same layers.",
+        epilog="Extras: pip install convfast[bench] for pictures and a progress bar; the libraries are measured if "
+        "they are installed: " + ", ".join(CONTENDERS) + ".",
+    )
+    p.add_argument("layers", nargs="*", help="names of layers or suites; default: forward pools pads planes tiny")
+    p.add_argument("--quick", action="store_true", help="nine layers, fewer rounds, less than a minute")
+    p.add_argument("--list", action="store_true", help="list suites, layers and libraries, then end")
+    p.add_argument("--only", metavar="A,B", help="these libraries instead of all (convfast always takes part)")
+    p.add_argument("--threads", type=int, metavar="N", help="for every library; default: convfast's own choice")
+    p.add_argument("--batch", type=int, metavar="N", help="every layer with N images")
+    p.add_argument("--rounds", type=int, metavar="N", help="turns of every row at every layer (6; quick 3)")
+    p.add_argument("--seconds", type=float, metavar="S", help="leave out what does not fit into this time")
+    p.add_argument("--scaling", action="store_true", help="also the suites sizes and batches, and 1, 2, 4 .. threads")
+    p.add_argument("--json", metavar="FILE", help="write every number")
+    p.add_argument("--csv", metavar="FILE", help="write the rows")
+    p.add_argument("--html", metavar="FILE", help="write a report with pictures, in one file")
+    p.add_argument("--markdown", metavar="FILE", help="write the tables (benchmarks/RESULTS.md is made so)")
+    p.add_argument("--pictures", metavar="FOLDER", help="write the pictures as PNG files")
+    p.add_argument("--compare", metavar="FILE", help="the --json of an earlier run: what changed")
+    p.add_argument("--from", dest="source", metavar="FILE", help="measure nothing: make the reports from this --json")
+    p.add_argument("--all", action="store_true", help="print the table of every layer, too")
+    return p
+
+
+def chosen_layers(names, batch=None):
+    """Layers of suites and names, each once; pools and pads only if this convfast has them."""
+    found = {}
+    for name in names:
+        if name not in SUITES and name not in LAYERS:
+            raise SystemExit(f"bench: no layer or suite {name!r}; see --list")
+        for layer in SUITES.get(name) or (LAYERS[name],):
+            if isinstance(layer, Pool) and not hasattr(convfast, "max_pool2d"):
+                continue
+            if isinstance(layer, Pad) and not hasattr(convfast, "pad2d"):
+                continue
+            layer = layer.batch(batch) if batch else layer
+            found[layer.name] = layer
+    return list(found.values())
+
+
+def chosen_contenders(only):
+    if only is None:
+        return list(CONTENDERS.values())
+    names = only.split(",")
+    for name in names:
+        if name not in CONTENDERS:
+            raise SystemExit(f"bench: no library {name!r}; there are {', '.join(CONTENDERS)}")
+    return [contender for name, contender in CONTENDERS.items() if name in names or name == ratios.OWN]
+
+
+def list_everything():
+    for name, layers in SUITES.items():
+        print(f"{name}: {' '.join(layer.name for layer in layers)}")
+    for name, contender in CONTENDERS.items():
+        missing = contender.missing()
+        state = f"not installed: {', '.join(missing)}" if missing else contender.version()
+        print(f"{name}: {state}; rows {', '.join(row.name for row in contender.rows)}")
+
+
+def load(path):
+    try:
+        found = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"bench: cannot read {path}: {error}") from None
+    if found.get("format") != FORMAT:
+        raise SystemExit(
+            f"bench: {path} is not a report of this version (format {found.get('format')!r}, not {FORMAT!r})"
+        )
+    return found
+
+
+def measure(args):
+    """Run what the arguments ask for; the report."""
+    names = args.layers or (["quick"] if args.quick else "forward pools pads planes tiny".split())
+    settings = Settings(threads=args.threads or convfast.get_num_threads())
+    if args.quick:
+        settings = replace(settings, rounds=3, calls=10, flushed=0, turn_s=0.05, seconds=QUICK_SECONDS)
+    if args.rounds:
+        settings = replace(settings, rounds=args.rounds)
+    if args.seconds:
+        settings = replace(settings, seconds=args.seconds)
+    contenders = chosen_contenders(args.only)
+    layers = chosen_layers(names, args.batch)
+    if args.scaling:
+        layers = list({layer.name: layer for layer in layers + chosen_layers(["sizes", "batches"])}.values())
+    with show.progress() as bar:
+        found = Bench(settings, contenders, bar.tell).run(layers)
+    if args.scaling:
+        threads = [n for n in (1, 2, 4, 8, 16, 32, 64, 128) if n <= settings.threads]
+        for n in sorted({*threads, settings.threads}):
+            few = chosen_layers(SCALING_LAYERS)
+            if n != settings.threads:
+                with show.progress() as bar:
+                    found["rows"] += Bench(replace(settings, threads=n), contenders, bar.tell).run(few)["rows"]
+            elif missing := [layer for layer in few if layer not in layers]:
+                with show.progress() as bar:
+                    found["rows"] += Bench(settings, contenders, bar.tell).run(missing)["rows"]
+    return found
+
+
+def write(found, args):
+    """The files asked for; what could not be written is said, not hidden."""
+    if args.json:
+        Path(args.json).write_text(json.dumps(found, indent=1) + "\n")
+    if args.csv:
+        report.write_csv(found, args.csv)
+    if args.markdown:
+        Path(args.markdown).write_text(report.markdown(found, found["command"]))
+    if args.html or args.pictures:
+        from convfast.bench import html, pictures
+
+        drawn = pictures.draw(found) if pictures.available() else {}
+        if not drawn:
+            print("no pictures: matplotlib is not installed (pip install convfast[bench])", file=sys.stderr)
+        if args.pictures:
+            Path(args.pictures).mkdir(parents=True, exist_ok=True)
+            for name, (_, png) in drawn.items():
+                Path(args.pictures, f"{name}.png").write_bytes(png)
+        if args.html:
+            Path(args.html).write_text(html.page(found, drawn))
+
+
+def main(argv=None):
+    """0; 1 if convfast itself failed or was wrong somewhere."""
+    argv = sys.argv[1:] if argv is None else argv
+    args = parser().parse_args(argv)
+    if args.list:
+        list_everything()
+        return 0
+    old = load(args.compare) if args.compare else None
+    if args.source:
+        found = load(args.source)
+    else:
+        found = measure(args)
+        found["command"] = shlex.join(["python", "-m", "convfast", "bench", *argv])
+    write(found, args)
+    show.show_table(report.machine_table(found))
+    show.show_table(report.libraries_table(found))
+    if args.all or args.quick:
+        for table in report.layer_tables(found):
+            show.show_table(table)
+    for table in report.summary_tables(found):
+        show.show_table(table)
+    if old:
+        for table in report.compare_tables(ratios.compare(old, found)):
+            show.show_table(table)
+    for warning in found["warnings"]:
+        print(f"Warning: {warning}")
+    bad = [row for row in found["rows"] if row["library"] == ratios.OWN and row["status"] in ("wrong", "failed")]
+    for row in bad:
+        print(f"convfast {row['status']} at {row['layer']} ({row['row']}): {row['reason']}", file=sys.stderr)
+    return 1 if bad else 0
