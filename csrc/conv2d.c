@@ -53,14 +53,16 @@ static int can_write(const cf_conv2d_plan *plan, const cf_array *y)
     return y->strides[3] == size && cf_min(last_cols, plan->cols) >= plan->leaves->lanes;
 }
 
-/* {low, high} between which results are clamped, in every compute type. */
+/* {low, high} between which results are clamped, in every compute type; NULL without activation. */
 static const void *limits(cf_compute compute, cf_activation activation)
 {
-    static const float f32[][2] = {{-INFINITY, INFINITY}, {0, INFINITY}, {0, 6}};
-    static const double f64[][2] = {{-INFINITY, INFINITY}, {0, INFINITY}, {0, 6}};
-    static const int32_t i32[][2] = {{INT32_MIN, INT32_MAX}, {0, INT32_MAX}, {0, 6}};
-    static const int64_t i64[][2] = {{INT64_MIN, INT64_MAX}, {0, INT64_MAX}, {0, 6}};
-    const void *const rows[CF_COMPUTES] = {f32[activation], f64[activation], i32[activation], i64[activation]};
+    static const float f32[][2] = {{0, INFINITY}, {0, 6}};
+    static const double f64[][2] = {{0, INFINITY}, {0, 6}};
+    static const int32_t i32[][2] = {{0, INT32_MAX}, {0, 6}};
+    static const int64_t i64[][2] = {{0, INT64_MAX}, {0, 6}};
+    if (activation == CF_ACTIVATION_NONE) return NULL;
+    const int row = activation == CF_ACTIVATION_RELU6;
+    const void *const rows[CF_COMPUTES] = {f32[row], f64[row], i32[row], i64[row]};
     return rows[compute];
 }
 

@@ -74,7 +74,8 @@ cf_status cf_conv2d_plan_filters(const cf_conv2d_options *options, cf_compute co
         plan->block_channels = cf_max(1, cf_min(plan->C, CF_BLOCK_TERMS / plan->taps));
         plan->blocks = cf_max(1, cf_ceil_div(plan->C, plan->block_channels));
     }
-    plan->exact_blocks = plan->blocks > CF_BLOCKS_PLAIN && compute == CF_COMPUTE_F32;
+    plan->exact_blocks =
+        plan->blocks > CF_BLOCKS_PLAIN && (compute == CF_COMPUTE_F32 || compute == CF_COMPUTE_F64);
     const ptrdiff_t packed = cf_mul(cf_mul(options->groups, plan->panels * plan->panel),
                                     cf_mul(cf_mul(plan->C, plan->taps), (ptrdiff_t)cf_compute_bytes(compute)));
     plan->packed_bytes = (size_t)packed;

@@ -75,11 +75,15 @@ static inline __attribute__((always_inline)) void CF_NAME(tile)(const cf_tile *t
                 acc[m][v] += vec_load(y + t->y_row[m] + t->y_col[v]);
     if (t->last) {
         const CF_REAL *restrict bias = t->bias;
+        TILE_UNROLL for (int m = 0; m < M; ++m)
+            TILE_UNROLL for (int v = 0; v < V; ++v)
+                acc[m][v] += filters_are_vectors ? vec_load(bias + v * LANES) : vec_fill(bias[m]);
+    }
+    if (t->last && t->limits != NULL) {
         const vec lo = vec_fill(((const CF_REAL *)t->limits)[0]), hi = vec_fill(((const CF_REAL *)t->limits)[1]);
         TILE_UNROLL for (int m = 0; m < M; ++m)
             TILE_UNROLL for (int v = 0; v < V; ++v)
-                acc[m][v] = vec_clamp(acc[m][v] + (filters_are_vectors ? vec_load(bias + v * LANES) : vec_fill(bias[m])),
-                                      lo, hi);
+                acc[m][v] = vec_clamp(acc[m][v], lo, hi);
     }
     TILE_UNROLL for (int m = 0; m < M; ++m)
         TILE_UNROLL for (int v = 0; v < V; ++v)

@@ -25,7 +25,7 @@
 typedef struct {
     ptrdiff_t terms;
     const ptrdiff_t *taps, *x_base, *y_row, *y_col;
-    const void *x, *w, *bias, *limits; /* limits: {low, high} */
+    const void *x, *w, *bias, *limits; /* limits: {low, high}, or NULL: do not clamp */
     void *y;
     ptrdiff_t error;
     int first, last;
