@@ -13,6 +13,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Reading x directly saves laying it out, but its channels stand far apart in memory (TLB, cache sets): with more
    filters than this to compute from each input, laying out is cheaper (bench_conv2d, rn50 1x1 layers). */
@@ -67,37 +68,78 @@ static const void *limits(cf_compute compute, cf_activation activation)
 }
 
 /* 1x1, stride 1, no padding: rows that follow each other in memory are one long row, with fewer ragged ends. */
-static void join_rows(const cf_conv2d_options *options, cf_array *x, const ptrdiff_t w_shape[4], cf_array *y)
+static int is_pointwise(const cf_conv2d_options *options, const ptrdiff_t x_shape[4], const ptrdiff_t w_shape[4])
 {
-    const int plain = w_shape[2] == 1 && w_shape[3] == 1 && options->stride[0] == 1 && options->stride[1] == 1 &&
-                      x->shape[2] == y->shape[2] && x->shape[3] == y->shape[3];
-    if (!plain || x->strides[2] != x->shape[3] * x->strides[3] || y->strides[2] != y->shape[3] * y->strides[3]) return;
-    x->shape[3] *= x->shape[2], x->shape[2] = 1;
-    y->shape[3] *= y->shape[2], y->shape[2] = 1;
+    cf_conv2d_shape s;
+    return w_shape[2] == 1 && w_shape[3] == 1 && options->stride[0] == 1 && options->stride[1] == 1 &&
+           cf_conv2d_geometry(options, x_shape, w_shape, &s) == CF_OK && s.h.out == s.h.in && s.w.out == s.w.in;
 }
 
-cf_status cf_conv2d_packed(const cf_conv2d_options *options, const cf_array *x, const ptrdiff_t w_shape[4],
-                           const void *packed, cf_vector bias, const cf_array *y)
+static void join_rows(ptrdiff_t shape[4])
 {
-    cf_array input = *x, output = *y;
-    if (output.shape[0] == 0 || output.shape[1] == 0) return CF_OK;
-    join_rows(options, &input, w_shape, &output);
-    cf_conv2d_plan plan;
-    const cf_status status = cf_conv2d_plan_make(options, cf_compute_of(y->dtype), input.shape, w_shape, &plan);
-    if (status != CF_OK) return status;
+    shape[3] *= shape[2];
+    shape[2] = 1;
+}
+
+static int can_join(const cf_array *a) { return a->strides[2] == a->shape[3] * a->strides[3]; }
+
+/* The arrays of a run; x and y may have been reshaped. */
+typedef struct {
+    cf_array x, y;
+    cf_vector bias;
+} operands;
+
+static operands prepare(const cf_conv2d_options *options, const cf_array *x, const ptrdiff_t w_shape[4], cf_vector bias,
+                        const cf_array *y)
+{
+    operands o = {*x, *y, bias};
+    if (is_pointwise(options, x->shape, w_shape) && can_join(x) && can_join(y)) join_rows(o.x.shape), join_rows(o.y.shape);
+    return o;
+}
+
+static cf_status run(const cf_conv2d_plan *plan, const operands *o, const void *packed)
+{
     cf_conv2d_job job = {
-        .plan = &plan, .x = &input, .y = &output, .bias = bias, .packed = packed,
-        .load = cf_loader(x->dtype, plan.compute), .store = cf_storer(plan.compute, y->dtype),
-        .limits = limits(plan.compute, plan.activation),
+        .plan = plan, .x = &o->x, .y = &o->y, .bias = o->bias, .packed = packed,
+        .load = cf_loader(o->x.dtype, plan->compute), .store = cf_storer(plan->compute, o->y.dtype),
+        .limits = limits(plan->compute, plan->activation),
     };
-    const int writes = can_write(&plan, &output);
-    job.view = can_view(&plan, &input) && (writes || plan.filters_are_vectors);
-    job.staged = !writes || (plan.blocks > 1 && !job.view);
-    char *workspace = cf_acquire(plan.workspace_each * (size_t)plan.threads);
+    const int writes = can_write(plan, &o->y);
+    job.view = can_view(plan, &o->x) && (writes || plan->filters_are_vectors);
+    job.staged = !writes || (plan->blocks > 1 && !job.view);
+    char *workspace = cf_acquire(plan->workspace_each * (size_t)plan->threads);
     if (workspace == NULL) return CF_NO_MEMORY;
-    cf_parallel_for(plan.tasks, plan.threads, plan.algorithm->run, &job, workspace, plan.workspace_each);
+    cf_parallel_for(plan->tasks, plan->threads, plan->algorithm->run, &job, workspace, plan->workspace_each);
     cf_release(workspace);
     return CF_OK;
+}
+
+cf_status cf_conv2d(const cf_conv2d_options *options, const cf_array *x, const cf_array *w, cf_vector bias,
+                    const cf_array *y)
+{
+    if (y->shape[0] == 0 || y->shape[1] == 0) return CF_OK;
+    const operands o = prepare(options, x, w->shape, bias, y);
+    cf_conv2d_plan plan;
+    cf_status status = cf_conv2d_plan_make(options, cf_compute_of(y->dtype), o.x.shape, w->shape, &plan);
+    if (status != CF_OK) return status;
+    void *packed = cf_acquire(plan.packed_bytes);
+    if (packed == NULL) return CF_NO_MEMORY;
+    if (plan.packed_bytes > 0) plan.algorithm->pack(&plan, w, packed);
+    status = run(&plan, &o, packed);
+    cf_release(packed);
+    return status;
+}
+
+cf_status cf_conv2d_choose(const cf_conv2d_options *options, cf_dtype compute, const ptrdiff_t x_shape[4],
+                           const ptrdiff_t w_shape[4], cf_conv2d_options *chosen)
+{
+    ptrdiff_t shape[4] = {x_shape[0], x_shape[1], x_shape[2], x_shape[3]};
+    if (is_pointwise(options, x_shape, w_shape)) join_rows(shape); /* as nearly all arrays allow it */
+    cf_conv2d_plan plan;
+    const cf_status status = cf_conv2d_plan_make(options, cf_compute_of(compute), shape, w_shape, &plan);
+    *chosen = *options;
+    if (status == CF_OK) chosen->algorithm = plan.algorithm->name;
+    return status;
 }
 
 size_t cf_conv2d_packed_bytes(const cf_conv2d_options *options, cf_dtype compute, const ptrdiff_t w_shape[4])
@@ -110,21 +152,17 @@ cf_status cf_conv2d_pack(const cf_conv2d_options *options, cf_dtype compute, con
 {
     cf_conv2d_plan plan;
     const cf_status status = cf_conv2d_plan_filters(options, cf_compute_of(compute), w->shape, &plan);
-    if (status == CF_OK && plan.packed_bytes > 0) cf_conv2d_pack_filters(&plan, w, packed);
+    if (status == CF_OK && plan.packed_bytes > 0) plan.algorithm->pack(&plan, w, packed);
     return status;
 }
 
-cf_status cf_conv2d(const cf_conv2d_options *options, const cf_array *x, const cf_array *w, cf_vector bias,
-                    const cf_array *y)
+cf_status cf_conv2d_packed(const cf_conv2d_options *options, const cf_array *x, const ptrdiff_t w_shape[4],
+                           const void *packed, cf_vector bias, const cf_array *y)
 {
+    if (strcmp(options->algorithm, "auto") == 0) return CF_NOT_APPLICABLE;
     if (y->shape[0] == 0 || y->shape[1] == 0) return CF_OK;
+    const operands o = prepare(options, x, w_shape, bias, y);
     cf_conv2d_plan plan;
-    cf_status status = cf_conv2d_plan_filters(options, cf_compute_of(y->dtype), w->shape, &plan);
-    if (status != CF_OK) return status;
-    void *packed = cf_acquire(plan.packed_bytes);
-    if (packed == NULL) return CF_NO_MEMORY;
-    if (plan.packed_bytes > 0) cf_conv2d_pack_filters(&plan, w, packed);
-    status = cf_conv2d_packed(options, x, w->shape, packed, bias, y);
-    cf_release(packed);
-    return status;
+    const cf_status status = cf_conv2d_plan_make(options, cf_compute_of(y->dtype), o.x.shape, w_shape, &plan);
+    return status == CF_OK ? run(&plan, &o, packed) : status;
 }

@@ -128,5 +128,6 @@ static const cf_conv2d_layout layout = {.elements = elements, .steps = steps, .l
 static void cut(cf_conv2d_plan *plan) { cf_conv2d_cut_tiles(plan, &layout); }
 
 const cf_conv2d_algorithm cf_conv2d_direct = {
-    .name = "direct", .refuses = refuses, .cut = cut, .share = cf_conv2d_share_tiles, .run = cf_conv2d_run_tiles,
+    .name = "direct", .shape_filters = cf_conv2d_shape_filters, .pack = cf_conv2d_pack_filters, .refuses = refuses,
+    .cut = cut, .share = cf_conv2d_share_tiles, .run = cf_conv2d_run_tiles,
 };

@@ -9,6 +9,45 @@
 
 #include <string.h>
 
+/* The tile that computes the fewest filters in vain; of equals the first, which is the widest. */
+static const cf_tile_shape *best_tile(const cf_tile_shape *shapes, ptrdiff_t K, ptrdiff_t lanes_or_zero)
+{
+    const cf_tile_shape *best = shapes;
+    ptrdiff_t least = PTRDIFF_MAX;
+    for (const cf_tile_shape *s = shapes; s->M != 0; ++s) {
+        const ptrdiff_t panel = lanes_or_zero == 0 ? s->M : s->V * lanes_or_zero, computed = cf_round_up(cf_max(K, 1), panel);
+        /* An eighth more work is cheaper than a narrower tile. */
+        if (computed < least - least / 8) best = s, least = computed;
+    }
+    return best;
+}
+
+void cf_conv2d_shape_panels(cf_conv2d_plan *plan)
+{
+    plan->tile = plan->filters_are_vectors ? best_tile(plan->leaves->channels, plan->K, plan->leaves->lanes)
+                                           : best_tile(plan->leaves->pixels, plan->K, 0);
+    plan->panel = plan->filters_are_vectors ? plan->tile->V * plan->leaves->lanes : plan->tile->M;
+    plan->panels = cf_ceil_div(cf_max(plan->K, 1), plan->panel);
+    if (plan->taps > CF_TAPS_MAX) {
+        plan->block_channels = 1;
+        plan->blocks = cf_max(1, cf_mul(plan->C, cf_ceil_div(plan->taps, CF_BLOCK_TERMS)));
+    } else {
+        plan->block_channels = cf_max(1, cf_min(plan->C, CF_BLOCK_TERMS / plan->taps));
+        plan->blocks = cf_max(1, cf_ceil_div(plan->C, plan->block_channels));
+    }
+    plan->exact_blocks =
+        plan->blocks > CF_BLOCKS_PLAIN && (plan->compute == CF_COMPUTE_F32 || plan->compute == CF_COMPUTE_F64);
+    plan->packed_bytes = (size_t)cf_mul(cf_mul(plan->shape.groups, plan->panels * plan->panel),
+                                        cf_mul(cf_mul(plan->C, plan->taps), (ptrdiff_t)cf_compute_bytes(plan->compute)));
+}
+
+void cf_conv2d_shape_filters(cf_conv2d_plan *plan)
+{
+    /* Vectors of filters need channels side by side, and enough of them. */
+    plan->filters_are_vectors = plan->channels_last && plan->K >= plan->leaves->lanes;
+    cf_conv2d_shape_panels(plan);
+}
+
 typedef struct {
     const cf_conv2d_plan *plan;
     const cf_array *w;

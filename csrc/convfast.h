@@ -94,7 +94,12 @@ cf_status cf_conv2d_explain(const cf_conv2d_options *options, cf_dtype compute, 
                             const ptrdiff_t w_shape[4], cf_conv2d_explanation *explanation);
 const char *cf_conv2d_algorithm_name(int index); /* NULL past the last */
 
-/* Filters packed once. cf_conv2d_packed accepts what cf_conv2d_pack wrote for the same options and filters. */
+/* The same options, with the algorithm named that "auto" stands for with such an image and such filters. */
+cf_status cf_conv2d_choose(const cf_conv2d_options *options, cf_dtype compute, const ptrdiff_t x_shape[4],
+                           const ptrdiff_t w_shape[4], cf_conv2d_options *chosen);
+
+/* Filters packed once. Their format depends on the algorithm, which must be named (else CF_NOT_APPLICABLE, 0 bytes).
+   cf_conv2d_packed accepts what cf_conv2d_pack wrote for the same options and filters on the same ISA. */
 size_t cf_conv2d_packed_bytes(const cf_conv2d_options *options, cf_dtype compute, const ptrdiff_t w_shape[4]);
 cf_status cf_conv2d_pack(const cf_conv2d_options *options, cf_dtype compute, const cf_array *w, void *packed);
 cf_status cf_conv2d_packed(const cf_conv2d_options *options, const cf_array *x, const ptrdiff_t w_shape[4],

@@ -39,6 +39,8 @@ typedef struct {
 /* An entry of the ordered list in plan.c. */
 typedef struct {
     const char *name;
+    void (*shape_filters)(cf_conv2d_plan *plan); /* sets all that packed filters depend on, and packed_bytes */
+    void (*pack)(const cf_conv2d_plan *plan, const cf_array *w, char *packed);
     const char *(*refuses)(const cf_conv2d_plan *plan); /* NULL: it applies; else the reason, for error sentences */
     void (*cut)(cf_conv2d_plan *plan);   /* into tasks, for one thread, and estimates plan->microseconds */
     void (*share)(cf_conv2d_plan *plan); /* sets plan->threads, evens out the tasks, sizes plan->workspace_each */
@@ -64,7 +66,9 @@ struct cf_conv2d_plan {
     cf_conv2d_shape shape;
     cf_padding_mode padding_mode;
     cf_activation activation;
+    cf_precision precision;
     cf_compute compute;
+    int channels_last;
     const cf_conv2d_algorithm *algorithm;
     const cf_conv2d_layout *layout;     /* of algorithms by tiles */
     const cf_leaves *leaves;
@@ -83,7 +87,7 @@ struct cf_conv2d_plan {
 cf_status cf_conv2d_plan_make(const cf_conv2d_options *options, cf_compute compute, const ptrdiff_t x_shape[4],
                               const ptrdiff_t w_shape[4], cf_conv2d_plan *plan);
 
-/* The part of a plan that filters depend on: what cf_conv2d_pack needs. */
+/* The part of a plan that filters depend on, for a named algorithm: what cf_conv2d_pack needs. */
 cf_status cf_conv2d_plan_filters(const cf_conv2d_options *options, cf_compute compute, const ptrdiff_t w_shape[4],
                                  cf_conv2d_plan *plan);
 
@@ -102,6 +106,9 @@ struct cf_conv2d_job {
     int staged; /* tiles write to a stage in the workspace, which is then copied to y */
 };
 
+/* Filters for tiles. The tile is that of the plan's orientation, filters_are_vectors. */
+void cf_conv2d_shape_panels(cf_conv2d_plan *plan);
+void cf_conv2d_shape_filters(cf_conv2d_plan *plan); /* chooses the orientation, then shapes panels */
 void cf_conv2d_pack_filters(const cf_conv2d_plan *plan, const cf_array *w, char *packed);
 
 /* Columns first + i * step, i < count, of a padded row: those of [begin, end) stand in the array. */

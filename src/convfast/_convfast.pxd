@@ -102,6 +102,8 @@ cdef extern from "convfast.h" nogil:
     cf_status cf_conv2d_explain(const cf_conv2d_options *options, cf_dtype compute, const ptrdiff_t *x_shape,
                                 const ptrdiff_t *w_shape, cf_conv2d_explanation *explanation)
     const char *cf_conv2d_algorithm_name(int index)
+    cf_status cf_conv2d_choose(const cf_conv2d_options *options, cf_dtype compute, const ptrdiff_t *x_shape,
+                               const ptrdiff_t *w_shape, cf_conv2d_options *chosen)
     size_t cf_conv2d_packed_bytes(const cf_conv2d_options *options, cf_dtype compute, const ptrdiff_t *w_shape)
     cf_status cf_conv2d_pack(const cf_conv2d_options *options, cf_dtype compute, const cf_array *w, void *packed)
     cf_status cf_conv2d_packed(const cf_conv2d_options *options, const cf_array *x, const ptrdiff_t *w_shape,

@@ -237,8 +237,8 @@ cdef dict shapes_of(cnp.ndarray x, object w_shape):
 
 
 cdef object failure(cf_status status, str function, const cf_conv2d_options *options, const ptrdiff_t *x,
-                    const ptrdiff_t *w, dict shapes):
-    """The exception for what cf_conv2d_geometry or a run refused."""
+                    const ptrdiff_t *w, dict shapes, cf_dtype compute=CF_F32):
+    """The exception for what cf_conv2d_geometry or a run with results of dtype `compute` refused."""
     cdef cf_conv2d_explanation explanation
     cdef int i
     if status == CF_BAD_CHANNELS:
@@ -256,7 +256,7 @@ cdef object failure(cf_status status, str function, const cf_conv2d_options *opt
                                    (options.dilation[0], options.dilation[1]), shapes)
     if status == CF_NOT_APPLICABLE:
         algorithm = (<bytes>options.algorithm).decode()
-        cf_conv2d_explain(options, CF_F32, x, w, &explanation)
+        cf_conv2d_explain(options, compute, x, w, &explanation)
         for i in range(explanation.candidate_count):
             if explanation.candidates[i].name.decode() == algorithm:
                 return errors.not_applicable(function, algorithm, explanation.candidates[i].reason.decode(), shapes)
@@ -331,7 +331,7 @@ cdef cnp.ndarray check_out(str function, object out, object shape, object dtype)
 
 @cython.final
 cdef class Packed:
-    """Filters packed for one ISA and one compute type."""
+    """Filters packed for one ISA, one dtype of results and one algorithm."""
     cdef void *data
 
     def __dealloc__(self):
@@ -403,18 +403,21 @@ cdef object run(str function, int axes, const cf_conv2d_options *options, object
 
     cdef cf_vector vector = vector_of(bias)
     cdef Packed packed
+    cdef cf_conv2d_options chosen
     if packs is None:
         with nogil:
             status = cf_conv2d(options, &cx, &cw, vector, &cy)
     elif cnp.PyArray_SIZE(target) > 0:
-        key = (cf_isa(), cy.dtype)
-        packed = packs.get(key)
-        if packed is None:
-            packed = packs.setdefault(key, pack(function, options, cy.dtype, &cw, shapes_of(x, w_shape)))
-        with nogil:
-            status = cf_conv2d_packed(options, &cx, cw.shape, packed.data, vector, &cy)
+        status = cf_conv2d_choose(options, cy.dtype, cx.shape, cw.shape, &chosen)
+        if status == CF_OK:
+            key = (cf_isa(), cy.dtype, chosen.algorithm)
+            packed = packs.get(key)
+            if packed is None:
+                packed = packs.setdefault(key, pack(function, &chosen, cy.dtype, &cw, shapes_of(x, w_shape)))
+            with nogil:
+                status = cf_conv2d_packed(&chosen, &cx, cw.shape, packed.data, vector, &cy)
     if status != CF_OK:
-        raise failure(status, function, options, cx.shape, cw.shape, shapes_of(x, w_shape))
+        raise failure(status, function, options, cx.shape, cw.shape, shapes_of(x, w_shape), cy.dtype)
     if target is not result:
         result[...] = target
     return result
@@ -536,7 +539,7 @@ def explain(str function, x_shape, w_shape, dtype, stride, padding, dilation, gr
     cdef int compute = dtype_of(result_dtype_of(function, probe))
     cdef cf_status status = cf_conv2d_explain(&options, <cf_dtype>compute, x, w, &e)
     if status != CF_OK:
-        raise failure(status, function, &options, x, w, {"x": x_shape, "w": w_shape})
+        raise failure(status, function, &options, x, w, {"x": x_shape, "w": w_shape}, <cf_dtype>compute)
     shape = e.shape
     return {
         "output_shape": expected_shape(2, len(x_shape), options.channels_last, &shape),
