@@ -210,11 +210,13 @@ static int compute(const conv2d_case *c, tensor *y, cf_vector bias, int entry, i
     cf_status status;
     memset(y->array.data + y->lowest, GAP_Y, y->bytes);
     if (entry == PACKED_FILTERS) {
-        packed = guard(cf_conv2d_packed_bytes(&c->options, y->array.dtype, c->w.array.shape), at_end);
-        status = cf_conv2d_pack(&c->options, y->array.dtype, &c->w.array, packed.data);
+        cf_conv2d_options named;
+        status = cf_conv2d_choose(&c->options, y->array.dtype, c->x.array.shape, c->w.array.shape, &named);
+        packed = guard(cf_conv2d_packed_bytes(&named, y->array.dtype, c->w.array.shape), at_end);
+        if (status == CF_OK) status = cf_conv2d_pack(&named, y->array.dtype, &c->w.array, packed.data);
         if (status == CF_OK) {
             guard_read_only(packed);
-            status = cf_conv2d_packed(&c->options, &c->x.array, c->w.array.shape, packed.data, bias, &y->array);
+            status = cf_conv2d_packed(&named, &c->x.array, c->w.array.shape, packed.data, bias, &y->array);
         }
         guard_free(packed);
     } else {
