@@ -1,0 +1,129 @@
+"""A Conv2D is a convolution whose filters are packed once: the bits of conv2d, and an object one can trust."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from conftest import assert_same_bits, normal, operands, run_child
+
+import convfast
+from convfast import Conv2D, conv2d
+
+OPTIONS = {
+    "plain": {},
+    "stride, padding": dict(stride=(2, 1), padding=((1, 2), (0, 3))),
+    "same, dilation": dict(padding="same", dilation=2),
+    "groups": dict(groups=3),
+    "edge, relu": dict(padding=2, padding_mode="edge", activation="relu"),
+    "high": dict(precision="high", padding=1),
+    "im2col": dict(algorithm="im2col", padding=1),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_gives_the_bits_of_conv2d(isa, data_format, dtype, name, rng):
+    options = dict(OPTIONS[name], data_format=data_format)
+    x, w, bias = operands(rng, 2, 33, 17, 19, 21, 3, 3, data_format, dtype, options.get("groups", 1), normal)
+    for b in (None, bias):
+        layer = Conv2D(w, b, **options)
+        y = layer(x)
+        assert_same_bits(y, conv2d(x, w, b, **options))
+        assert_same_bits(layer(x), y)
+
+
+@pytest.mark.parametrize("x_type", ["float16", "float32", "float64", "uint8"])
+@pytest.mark.parametrize("w_type", ["float16", "float32", "float64", "int8"])
+def test_gives_the_bits_of_conv2d_for_every_pair_of_dtypes(isa, data_format, x_type, w_type, rng):
+    x, w, bias = operands(rng, 1, 5, 11, 13, 7, 3, 2, data_format, make=normal)
+    x, w = (8 * x).astype(x_type), (8 * w).astype(w_type)
+    assert_same_bits(Conv2D(w, bias, data_format=data_format)(x), conv2d(x, w, bias, data_format=data_format))
+
+
+def test_one_layer_serves_images_of_every_size_and_rank(isa, data_format, rng):
+    _, w, bias = operands(rng, 1, 5, 1, 1, 7, 3, 3, data_format, make=normal)
+    layer = Conv2D(w, bias, padding=1, data_format=data_format)
+    for N, H, W in [(1, 8, 8), (3, 4, 5), (1, 1, 1), (2, 61, 67), (0, 5, 5), (1, 8, 8)]:
+        x, _, _ = operands(rng, N, 5, H, W, 7, 3, 3, data_format, make=normal)
+        y = conv2d(x, w, bias, padding=1, data_format=data_format)
+        assert_same_bits(layer(x), y)
+        if N:
+            assert_same_bits(layer(x[0]), y[0])
+
+
+def test_filters_of_a_plane(isa, rng):
+    plane, filter = normal(rng, (31, 37)), normal(rng, (5, 3))
+    assert_same_bits(Conv2D(filter, padding="same")(plane), conv2d(plane, filter, padding="same"))
+
+
+def test_copies_filters_and_bias(isa, rng):
+    x, w, bias = operands(rng, 1, 5, 11, 13, 7, 3, 2, "NCHW", make=normal)
+    layer, expected = Conv2D(w, bias), conv2d(x, w, bias)
+    w[...], bias[...] = 0, 0
+    assert_same_bits(layer(x), expected)
+
+
+def test_is_immutable(rng):
+    _, w, bias = operands(rng, 1, 5, 1, 1, 7, 3, 2, "NCHW")
+    layer = Conv2D(w, bias)
+    for name in ("stride", "w", "bias", "anything"):
+        with pytest.raises((AttributeError, TypeError)):
+            setattr(layer, name, 2)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_survives_pickling_and_copying(isa, name, rng):
+    options = OPTIONS[name]
+    x, w, bias = operands(rng, 1, 33, 17, 19, 21, 3, 3, "NCHW", groups=options.get("groups", 1), make=normal)
+    layer = Conv2D(w, bias, **options)
+    for twin in (pickle.loads(pickle.dumps(layer)), copy.copy(layer), copy.deepcopy(layer)):
+        assert_same_bits(twin(x), layer(x))
+        assert repr(twin) == repr(layer)
+
+
+def test_pickles_travel_between_instruction_sets(isa, tmp_path, rng):
+    """Packed on one machine, unpickled on another: filters must not travel in the layout of the first."""
+    x, w, bias = operands(rng, 1, 33, 17, 19, 21, 3, 3, "NCHW", make=normal)
+    (tmp_path / "layer").write_bytes(pickle.dumps(Conv2D(w, bias)))
+    np.save(tmp_path / "x.npy", x)
+    code = f"""
+import pickle, pathlib, numpy, convfast
+layer = pickle.loads(pathlib.Path({str(tmp_path / "layer")!r}).read_bytes())
+numpy.save({str(tmp_path / "y.npy")!r}, layer(numpy.load({str(tmp_path / "x.npy")!r})))
+print(convfast.isa())
+"""
+    lowest = convfast.available_isas()[0]
+    assert run_child(code, CONVFAST_ISA=lowest).strip() == lowest
+    former = convfast._core.use_isa(lowest)
+    expected = conv2d(x, w, bias)
+    convfast._core.use_isa(former)
+    assert_same_bits(np.load(tmp_path / "y.npy"), expected)
+
+
+def test_out_is_filled_and_returned(isa, data_format, rng):
+    x, w, bias = operands(rng, 2, 5, 11, 13, 7, 3, 2, data_format, make=normal)
+    layer = Conv2D(w, bias, data_format=data_format)
+    expected = layer(x)
+    out = np.full_like(expected, np.nan)[:, ::-1]
+    assert layer(x, out=out) is out
+    assert_same_bits(out, expected)
+
+
+def test_out_may_be_x(isa, data_format, rng):
+    x, w, bias = operands(rng, 2, 7, 11, 13, 7, 3, 3, data_format, make=normal)
+    layer = Conv2D(w, bias, data_format=data_format, padding=1)
+    expected = layer(x)
+    assert layer(x, out=x) is x
+    assert_same_bits(x, expected)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_output_shape_and_explain_agree_with_the_call(data_format, name, rng):
+    options = dict(OPTIONS[name], data_format=data_format)
+    x, w, bias = operands(rng, 2, 33, 17, 19, 21, 3, 3, data_format, groups=options.get("groups", 1))
+    layer = Conv2D(w, bias, **options)
+    for image in (x, x[0]):
+        assert layer.output_shape(image.shape) == layer(image).shape
+        assert layer.explain(image.shape).output_shape == layer(image).shape
+    ours, theirs = layer.explain(x.shape), convfast.explain_conv2d(x.shape, w.shape, **options)
+    assert (ours.algorithm, ours.flops) == (theirs.algorithm, theirs.flops)
