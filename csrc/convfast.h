@@ -78,6 +78,7 @@ typedef struct {
 
 /* Sizes */
 cf_status cf_axis_resolve(cf_axis *axis, cf_padding padding);
+cf_status cf_axis_transpose(cf_axis *axis, cf_padding padding, ptrdiff_t extra); /* from `out` to `in` */
 cf_status cf_conv2d_geometry(const cf_conv2d_options *options, const ptrdiff_t x_shape[4],
                              const ptrdiff_t w_shape[4], cf_conv2d_shape *shape);
 
@@ -104,6 +105,14 @@ size_t cf_conv2d_packed_bytes(const cf_conv2d_options *options, cf_dtype compute
 cf_status cf_conv2d_pack(const cf_conv2d_options *options, cf_dtype compute, const cf_array *w, void *packed);
 cf_status cf_conv2d_packed(const cf_conv2d_options *options, const cf_array *x, const ptrdiff_t w_shape[4],
                            const void *packed, cf_vector bias, const cf_array *y);
+
+/* Gradients of sum(grad * conv2d(x, w)). The options are those of the convolution (activation apart); grad has the shape
+   of its result. dx = input_grad + bias, through the activation, is conv_transpose2d: there grad may be shorter than
+   the result for dx would be. All sums are exact for integers, which wrap. */
+cf_status cf_conv2d_input_grad(const cf_conv2d_options *options, const cf_array *grad, const cf_array *w,
+                               cf_vector bias, const cf_array *dx);
+cf_status cf_conv2d_weight_grad(const cf_conv2d_options *options, const cf_array *x, const cf_array *grad,
+                                const cf_array *dw);
 
 /* Process */
 void cf_set_threads(int n);       /* 0: back to the default */

@@ -3,7 +3,10 @@
    An axis of `in` cells with `pad` cells around it, seen through a window of `size` taps `dilation` apart that moves
    by `stride`, has  out = floor((in + pad_before + pad_after - extent) / stride) + 1  outputs, where
    extent = dilation * (size - 1) + 1.  The words: "same" wants out = ceil(in / stride) and puts the odd cell behind
-   (TensorFlow's SAME, ONNX's SAME_UPPER), "same_lower" before; "full" pads by extent - 1 on both sides. */
+   (TensorFlow's SAME, ONNX's SAME_UPPER), "same_lower" before; "full" pads by extent - 1 on both sides.
+
+   Transposed, `out` cells give  in = (out - 1) * stride + extent + extra - pad_before - pad_after, and "same" wants
+   in = out * stride. */
 #include "geometry.h"
 
 /* No array of more bytes than this is described, so that sums of a few such offsets cannot overflow. */
@@ -41,6 +44,25 @@ cf_status cf_axis_resolve(cf_axis *axis, cf_padding padding)
     if (padded <= reach) return CF_EMPTY_OUTPUT;
     axis->out = (padded - reach - 1) / axis->stride + 1;
     return CF_OK;
+}
+
+cf_status cf_axis_transpose(cf_axis *axis, cf_padding padding, ptrdiff_t extra)
+{
+    if (axis->size < 1) return CF_EMPTY_WINDOW;
+    if (axis->out < 1) return CF_EMPTY_OUTPUT;
+    const ptrdiff_t reach = cf_mul(axis->dilation, axis->size - 1), grown = cf_mul(axis->out, axis->stride);
+    if (reach > CF_LARGEST || grown > CF_LARGEST || extra > CF_LARGEST) return CF_TOO_LARGE;
+    if (padding == CF_PAD_SAME || padding == CF_PAD_SAME_LOWER) {
+        const ptrdiff_t total = cf_max(0, reach + 1 - axis->stride), less = total / 2, more = total - less;
+        axis->pad_before = padding == CF_PAD_SAME ? less : more;
+        axis->pad_after = padding == CF_PAD_SAME ? more : less;
+        axis->in = grown;
+        return CF_OK;
+    }
+    if (padding != CF_PAD_NUMBERS) axis->pad_before = axis->pad_after = padding == CF_PAD_FULL ? reach : 0;
+    if (axis->pad_before > CF_LARGEST || axis->pad_after > CF_LARGEST) return CF_TOO_LARGE;
+    axis->in = grown - axis->stride + reach + 1 + extra - axis->pad_before - axis->pad_after;
+    return axis->in < 1 ? CF_EMPTY_OUTPUT : CF_OK;
 }
 
 /* Bytes of the largest element times all sizes must stay addressable; a size of zero hides no other size. */

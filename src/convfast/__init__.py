@@ -1,6 +1,7 @@
 """Convolution, pooling and padding for NumPy arrays on CPUs.
 
 Convolution   conv2d  conv1d  Conv2D  conv2d_output_shape  explain_conv2d
+Gradients     conv2d_input_grad  conv2d_weight_grad  conv_transpose2d
 Process       set_num_threads  get_num_threads  num_threads  set_precision  get_precision
               available_isas  isa  show_config
 The law       reference: the same functions as plain float64 NumPy
@@ -28,6 +29,8 @@ from convfast.config import (
 )
 from convfast.conv import Conv2D, conv1d, conv2d, conv2d_output_shape
 from convfast.explain import explain_conv2d
+from convfast.grad import conv2d_input_grad, conv2d_weight_grad
+from convfast.transpose import conv_transpose2d
 
 __version__ = "0.1.0"
 
@@ -36,7 +39,10 @@ __all__ = [
     "available_isas",
     "conv1d",
     "conv2d",
+    "conv2d_input_grad",
     "conv2d_output_shape",
+    "conv2d_weight_grad",
+    "conv_transpose2d",
     "explain_conv2d",
     "get_num_threads",
     "get_precision",

@@ -109,6 +109,12 @@ cdef extern from "convfast.h" nogil:
     cf_status cf_conv2d_packed(const cf_conv2d_options *options, const cf_array *x, const ptrdiff_t *w_shape,
                                const void *packed, cf_vector bias, const cf_array *y)
 
+    cf_status cf_axis_transpose(cf_axis *axis, cf_padding padding, ptrdiff_t extra)
+    cf_status cf_conv2d_input_grad(const cf_conv2d_options *options, const cf_array *grad, const cf_array *w,
+                                   cf_vector bias, const cf_array *dx)
+    cf_status cf_conv2d_weight_grad(const cf_conv2d_options *options, const cf_array *x, const cf_array *grad,
+                                    const cf_array *dw)
+
     void cf_set_threads(int n)
     int cf_get_threads()
     const char *cf_openmp()

@@ -667,3 +667,6 @@ cdef extern from *:
 
 def compiler():
     return CF_COMPILER.decode()
+
+
+include "_grad.pxi"

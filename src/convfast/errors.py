@@ -178,3 +178,36 @@ def bad_shape(function, name, value):
     )
     kind = ValueError if integers else TypeError
     return kind(f"{function}: {name} must be a tuple of integers that are not negative, not {short(value)}")
+
+
+def bad_grad(function, expected, shapes):
+    return ValueError(
+        f"{function}: grad must have the shape of the forward result, {tuple(expected)}, "
+        f"not {tuple(shapes['grad'])}{shapes_text(shapes)}"
+    )
+
+
+def transposed_channels(function, C, groups, filters, shapes):
+    if C % groups:
+        return ValueError(
+            f"{function}: groups must divide the channels of x, but groups={groups} and x has {C} channels{shapes_text(shapes)}"
+        )
+    return ValueError(
+        f"{function}: w must have the {C} channels of x first (in NHWC last), not {filters}{shapes_text(shapes)}"
+    )
+
+
+def bad_output_padding(function, extra, stride, dilation, word):
+    if word is not None:
+        return ValueError(f"{function}: output_padding must be 0, as padding={word!r} leaves no choice, not {extra}")
+    return ValueError(
+        f"{function}: output_padding must be smaller than stride or dilation, not {extra} "
+        f"with stride {stride} and dilation {dilation}"
+    )
+
+
+def empty_transpose(function, plane, pads, size, stride, dilation, extra, shapes):
+    return ValueError(
+        f"{function}: the output would be empty: {plane[0]} x {plane[1]} cells, filter {tuple(size)}, stride {stride}, "
+        f"dilation {dilation}, output_padding {extra}, less the padding {pads}{shapes_text(shapes)}"
+    )
