@@ -351,9 +351,9 @@ static void size_tasks(weight_job *job, int threads)
         const ptrdiff_t tasks = window->shape.groups * job->channel_tasks * job->tap_tasks * job->panel_tasks;
         if (tasks >= TASKS_PER_THREAD * threads || tasks % threads == 0) break;
         if (job->panels > 1)
-            job->panels = cf_ceil_div(window->panels, job->panel_tasks + 1);
+            job->panels = cf_min(job->panels - 1, cf_ceil_div(window->panels, job->panel_tasks + 1));
         else if (job->channels > 1)
-            job->channels = cf_ceil_div(window->C, job->channel_tasks + 1);
+            job->channels = cf_min(job->channels - 1, cf_ceil_div(window->C, job->channel_tasks + 1));
         else
             break;
     }

@@ -190,7 +190,7 @@ def bad_grad(function, expected, shapes):
 def transposed_channels(function, C, groups, filters, shapes):
     if C % groups:
         return ValueError(
-            f"{function}: groups must divide the channels of x, but groups={groups} and x has {C} channels{shapes_text(shapes)}"
+            f"{function}: groups must divide the channels of x, but groups={groups} and x has {C}{shapes_text(shapes)}"
         )
     return ValueError(
         f"{function}: w must have the {C} channels of x first (in NHWC last), not {filters}{shapes_text(shapes)}"

@@ -1,0 +1,59 @@
+"""What the tests of gradients share: random layers, and the promise of precision for sums of any operands."""
+
+import numpy as np
+
+import convfast
+from convfast import _core
+from convfast import reference as ref
+
+PADDINGS = [0, (1, 2), ((0, 2), (3, 1)), "valid", "same", "same_lower", "full"]
+MODES = ["constant", "edge", "reflect", "symmetric", "wrap"]
+HIGHEST = 2e-6  # float32: of the same sum over magnitudes
+FLOAT64 = 1e-14
+HALF_ULP = {2: 2.0**-11, 4: 0, 8: 0}  # one rounding of float16
+SUBNORMAL = {2: 2.0**-25, 4: 0, 8: 0}
+
+
+def assert_close(got, function, arrays, **options):
+    """`got` lies as close to the law's function of `arrays` as promised: exactly, for integers."""
+    want = function(*arrays, **options)
+    assert got.shape == want.shape
+    if got.dtype.kind in "iu":
+        np.testing.assert_array_equal(got, want)
+        return
+    magnitude = function(*(abs(a) if isinstance(a, np.ndarray) else a for a in arrays), **{**options, **plain(options)})
+    size = got.dtype.itemsize
+    promise = FLOAT64 if size == 8 else HIGHEST
+    allowed = (promise + HALF_ULP[size]) * magnitude + SUBNORMAL[size]
+    error = np.abs(got.astype(np.float64) - want)
+    assert np.all(error <= allowed), f"{np.max(error / (allowed + 1e-300)):.3g} of the promise with {options}"
+
+
+def plain(options):
+    return {"activation": None} if "activation" in options else {}
+
+
+def random_layer(rng):
+    """(x, w, grad), their options; None where the window does not fit. On a random ISA and number of threads."""
+    _core.use_isa(str(rng.choice(_core.available_isas())))
+    convfast.set_num_threads(int(rng.integers(1, 4)))
+    groups = int(rng.choice([1, 1, 1, 2, 3, 8]))
+    C, K = (int(n) for n in rng.integers(1, 3 if groups == 8 else 20, 2))
+    N, H, W, R, S = (int(rng.integers(1, top)) for top in (4, 24, 24, 6, 6))
+    last = bool(rng.integers(2))
+    options = {
+        "stride": tuple(int(n) for n in rng.integers(1, 4, 2)),
+        "dilation": tuple(int(n) for n in rng.integers(1, 3, 2)),
+        "padding": PADDINGS[rng.integers(len(PADDINGS))],
+        "groups": groups,
+        "data_format": "NHWC" if last else "NCHW",
+    }
+    x_shape = (N, H, W, C * groups) if last else (N, C * groups, H, W)
+    w_shape = (R, S, C, K * groups) if last else (K * groups, C, R, S)
+    try:
+        y_shape = ref.conv2d_output_shape(x_shape, w_shape, **options)
+    except ValueError:
+        return None
+    dtype = np.dtype([np.float32, np.float64, np.float16, np.int32, np.int8][rng.integers(5)])
+    make = rng.standard_normal if dtype.kind == "f" else lambda shape: rng.integers(-9, 10, shape)
+    return [make(shape).astype(dtype) for shape in (x_shape, w_shape, y_shape)], (R, S), options
