@@ -4,6 +4,7 @@ import argparse
 import json
 import shlex
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from convfast.bench.layers import LAYERS, SUITES, Pad, Pool
 from convfast.bench.measure import FORMAT, Bench, Settings
 
 QUICK_SECONDS = 50  # for the rounds; the rest of the minute is for starting and writing
-SCALING_LAYERS = "rn50_s1_3x3 rn50_s3_expand mbv1_dw1 max_2x2s2_64x112".split()
+SCALING_THREADS = (1, 2, 4, 8, 16, 32, 64, 128)
+SCALING_LAYERS = ["rn50_s1_3x3", "rn50_s3_expand", "mbv1_dw1", "max_2x2s2_64x112"]
 
 
 def parser(program="python -m convfast bench"):
@@ -93,7 +95,7 @@ def load(path):
 
 def measure(args):
     """Run what the arguments ask for; the report."""
-    names = args.layers or (["quick"] if args.quick else "forward pools pads planes tiny".split())
+    names = args.layers or (["quick"] if args.quick else ["forward", "pools", "pads", "planes", "tiny"])
     settings = Settings(threads=args.threads or convfast.get_num_threads())
     if args.quick:
         settings = replace(settings, rounds=3, calls=10, flushed=0, turn_s=0.05, seconds=QUICK_SECONDS)
@@ -104,19 +106,18 @@ def measure(args):
     contenders = chosen_contenders(args.only)
     layers = chosen_layers(names, args.batch)
     if args.scaling:
-        layers = list({layer.name: layer for layer in layers + chosen_layers(["sizes", "batches"])}.values())
+        layers = list(
+            {layer.name: layer for layer in layers + chosen_layers(["sizes", "batches", *SCALING_LAYERS])}.values()
+        )
+    begin = time.monotonic()
     with show.progress() as bar:
         found = Bench(settings, contenders, bar.tell).run(layers)
-    if args.scaling:
-        threads = [n for n in (1, 2, 4, 8, 16, 32, 64, 128) if n <= settings.threads]
-        for n in sorted({*threads, settings.threads}):
-            few = chosen_layers(SCALING_LAYERS)
-            if n != settings.threads:
-                with show.progress() as bar:
-                    found["rows"] += Bench(replace(settings, threads=n), contenders, bar.tell).run(few)["rows"]
-            elif missing := [layer for layer in few if layer not in layers]:
-                with show.progress() as bar:
-                    found["rows"] += Bench(settings, contenders, bar.tell).run(missing)["rows"]
+    fewer = [n for n in SCALING_THREADS if n < settings.threads] if args.scaling else []
+    for n in fewer:
+        left = settings.seconds - (time.monotonic() - begin)
+        with show.progress() as bar:
+            run = Bench(replace(settings, threads=n, seconds=left), contenders, bar.tell)
+            found["rows"] += run.run(chosen_layers(SCALING_LAYERS))["rows"]
     return found
 
 

@@ -50,28 +50,33 @@ class Bench:
         self.processes, self.libraries, self.rows = {}, {}, []
         self.drift, self.load = limits.Drift(), limits.Load()
         self.own_s = 0.0  # CPU time of processes that have ended
+        self.reference = []  # the process that measures the machine, once it runs
+        self.limits = {"fma_gflops": {}, "bandwidth_gbps": [], "amx_gflops": None}
+        self.interrupted = False
 
     def run(self, layers):
-        """Measure the layers; the report as a dict that JSON can hold."""
+        """Measure the layers; the report as a dict that JSON can hold. Ctrl-C ends the run, not the report."""
         self.begin = time.monotonic()
-        try:
-            self.start()
-            with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                self.start()
                 for i, layer in enumerate(layers):
                     self.layer(layer, i / len(layers), 1 / len(layers), Path(folder, "answer.npy"))
-            return self.report()
-        finally:
-            for process in self.processes.values():
-                process.close()
-            self.reference.close()
+            except KeyboardInterrupt:
+                self.interrupted = True
+                self.rows = [row for row in self.rows if "median_s" in row or row.get("status", "ok") != "ok"]
+            finally:
+                for process in [*self.processes.values(), *self.reference]:
+                    process.close()
+        return self.report()
 
     def start(self):
         from convfast import available_isas
         from convfast.bench.contenders.own import Convfast
 
         self.tell(0, "machine")
-        self.reference = Process(Convfast, self.settings.threads, self.cpus)
-        self.limits = limits.measure_limits(self.reference, available_isas())
+        self.reference.append(Process(Convfast, self.settings.threads, self.cpus))
+        self.limits = limits.measure_limits(self.reference[0], available_isas())
         for contender in self.contenders:
             name = contender.library
             self.tell(0, f"starting {name}")
@@ -136,7 +141,7 @@ class Bench:
                 if self.check(contender, entry, layer, row, truth, answer):
                     entries.append((contender, entry, []))
         del truth
-        bandwidth = self.reference.ask("bandwidth", bytes=layer.bytes, seconds=BANDWIDTH_S)["gbps"]
+        bandwidth = self.reference[0].ask("bandwidth", bytes=layer.bytes, seconds=BANDWIDTH_S)["gbps"]
         peaks = self.rounds(layer, entries, done, width)
         for contender, entry, samples in entries:
             if entry["status"] == "ok":
@@ -166,7 +171,7 @@ class Bench:
                 break
             self.tell(done + width * i / s.rounds, f"{layer.name}: round {i + 1} of {s.rounds}")
             time.sleep(PAUSE_S)
-            peaks.append(self.reference.ask("peak", seconds=REFERENCE_S)["gflops"])
+            peaks.append(self.reference[0].ask("peak", seconds=REFERENCE_S)["gflops"])
             self.drift.add(peaks[-1])
             start = i * len(entries) // s.rounds
             for contender, entry, samples in entries[start:] + entries[:start]:
@@ -207,8 +212,8 @@ class Bench:
     def report(self):
         self.tell(1, "done")
         times = os.times()
-        own = self.own_s + times.user + times.system + self.reference.cpu_s
-        own += sum(process.cpu_s for process in self.processes.values())
+        own = self.own_s + times.user + times.system
+        own += sum(process.cpu_s for process in [*self.processes.values(), *self.reference])
         drift, load = self.drift.summary(), self.load.summary(own)
         settings = asdict(self.settings) | {"cpus": self.cpus}
         if settings["seconds"] == float("inf"):
@@ -221,7 +226,7 @@ class Bench:
             "limits": self.limits,
             "drift": drift,
             "load": load,
-            "warnings": limits.warnings(drift, load, self.settings.threads),
+            "warnings": limits.warnings(drift, load, self.settings.threads) + ["Interrupted."] * self.interrupted,
             "elapsed_s": time.monotonic() - self.begin,
             "rows": self.rows,
         }

@@ -19,8 +19,10 @@ SAME = 1e-3  # two answers of one contender differ by less, or one of them is wr
 
 
 def layer_words(layer):
-    """A layer as JSON."""
-    return {"table": type(layer).__name__, **{name: getattr(layer, name) for name in layer.__dataclass_fields__}}
+    """A layer in the words of JSON."""
+    fields = {name: getattr(layer, name) for name in layer.__dataclass_fields__}
+    lists = {name: list(value) for name, value in fields.items() if isinstance(value, tuple)}
+    return {"table": type(layer).__name__, **fields, **lists}
 
 
 def layer_of(words):

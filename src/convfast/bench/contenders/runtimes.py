@@ -1,4 +1,4 @@
-"""Inference runtimes: ONNX Runtime, OpenVINO, OpenCV's dnn and ncnn. All take NCHW and choose their own layout inside."""
+"""Inference runtimes: ONNX Runtime, OpenVINO, OpenCV dnn and ncnn. All take NCHW and choose a layout of their own."""
 
 import tempfile
 from pathlib import Path
