@@ -14,34 +14,43 @@
 /* The smallest task (one row, one vector tile) must leave room for others in the second-level cache. */
 #define SMALLEST_SLAB_BYTES (256 << 10)
 
-/* Phases that the taps of one axis meet, and the length that `outputs` outputs need in each. Tap i and tap i + phases
-   stand in the same phase. */
+/* How one axis is laid out for `outputs` outputs: every `step`th cell makes a phase of `length` cells; tap i stands in
+   phase i mod `phases`, as tap i + phases does. Where pixels are read one by one a single phase may hold every cell:
+   it does unless the taps leave some out. */
+typedef struct {
+    ptrdiff_t step, phases, length;
+} spread;
+
 static ptrdiff_t gcd(ptrdiff_t a, ptrdiff_t b) { return b == 0 ? a : gcd(b, a % b); }
-static ptrdiff_t phases(const cf_axis *a) { return cf_min(a->size, a->stride / gcd(a->dilation, a->stride)); }
-static ptrdiff_t phase_length(const cf_axis *a, ptrdiff_t outputs)
+
+static spread spread_of(const cf_conv2d_plan *plan, const cf_axis *a, ptrdiff_t outputs)
 {
-    return cf_add(outputs, (a->size - 1) * a->dilation / a->stride);
-}
-static ptrdiff_t reach(const cf_axis *a, ptrdiff_t outputs)
-{
-    return cf_add(cf_mul(outputs - 1, a->stride), (a->size - 1) * a->dilation + 1);
+    const ptrdiff_t reach = (a->size - 1) * a->dilation;
+    const ptrdiff_t phases = cf_min(a->size, a->stride / gcd(a->dilation, a->stride));
+    const int whole = plan->channels_innermost || (plan->filters_are_vectors && phases == a->stride);
+    if (whole) return (spread){1, 1, cf_add(cf_mul(outputs - 1, a->stride), reach + 1)};
+    return (spread){a->stride, phases, cf_add(outputs, reach / a->stride)};
 }
 
 /* A channel's plane is an odd number of cache lines long, so that channels do not fall into the same cache set. */
 #define LINE 16
-static ptrdiff_t plane_elements(const cf_conv2d_plan *plan, ptrdiff_t rows, ptrdiff_t cols)
+static ptrdiff_t plane_elements(spread h, spread w)
 {
-    const cf_axis *h = &plan->shape.h, *w = &plan->shape.w;
-    const ptrdiff_t cells = cf_mul(cf_mul(phases(h), phase_length(h, rows)), cf_mul(phases(w), phase_length(w, cols)));
+    const ptrdiff_t cells = cf_mul(cf_mul(h.phases, h.length), cf_mul(w.phases, w.length));
     return cells > PTRDIFF_MAX / 2 ? PTRDIFF_MAX : (cf_ceil_div(cells, LINE) | 1) * LINE;
 }
 
 static ptrdiff_t elements(const cf_conv2d_plan *plan, ptrdiff_t rows, ptrdiff_t cols)
 {
-    const cf_axis *h = &plan->shape.h, *w = &plan->shape.w;
-    const ptrdiff_t plane = plan->filters_are_vectors ? cf_mul(reach(h, rows), reach(w, cols))
-                                                      : plane_elements(plan, rows, cols);
+    const spread h = spread_of(plan, &plan->shape.h, rows), w = spread_of(plan, &plan->shape.w, cols);
+    const ptrdiff_t plane = plan->channels_innermost ? cf_mul(h.length, w.length) : plane_elements(h, w);
     return cf_mul(plane, plan->block_channels);
+}
+
+static double cycles(const cf_conv2d_plan *plan)
+{
+    const spread w = spread_of(plan, &plan->shape.w, plan->cols);
+    return cf_conv2d_load_cycles(w.step, plan->channels_innermost ? plan->block_channels : w.length);
 }
 
 static const char *refuses(const cf_conv2d_plan *plan)
@@ -55,10 +64,10 @@ static const char *refuses(const cf_conv2d_plan *plan)
 
 static void steps(const cf_conv2d_plan *plan, const cf_conv2d_task *task, ptrdiff_t *row, ptrdiff_t *col)
 {
-    const cf_axis *h = &plan->shape.h, *w = &plan->shape.w;
-    *row = plan->filters_are_vectors ? h->stride * reach(w, task->cols) * plan->block_channels
-                                     : phase_length(w, task->cols);
-    *col = plan->filters_are_vectors ? w->stride * plan->block_channels : 1;
+    const spread h = spread_of(plan, &plan->shape.h, task->rows), w = spread_of(plan, &plan->shape.w, task->cols);
+    const ptrdiff_t cell = plan->channels_innermost ? plan->block_channels : 1;
+    *row = plan->shape.h.stride / h.step * w.length * cell;
+    *col = plan->shape.w.stride / w.step * cell;
 }
 
 static const char *first_plane(const cf_conv2d_job *job, const cf_conv2d_task *task, const cf_term_block *block)
@@ -72,25 +81,27 @@ static void lay_out_planes(const cf_conv2d_job *job, const cf_conv2d_task *task,
 {
     const cf_conv2d_plan *plan = job->plan;
     const cf_axis *h = &plan->shape.h, *w = &plan->shape.w;
-    const ptrdiff_t H = phases(h), W = phases(w), rows = phase_length(h, task->rows), cols = phase_length(w, task->cols);
-    const ptrdiff_t plane = plane_elements(plan, task->rows, task->cols), size = (ptrdiff_t)cf_compute_bytes(plan->compute);
+    const spread rows = spread_of(plan, h, task->rows), cols = spread_of(plan, w, task->cols);
+    const ptrdiff_t plane = plane_elements(rows, cols), phase = rows.length * cols.length;
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
     const ptrdiff_t top = task->p * h->stride - h->pad_before, left = task->q * w->stride - w->pad_before;
     const char *source = first_plane(job, task, block);
-    for (ptrdiff_t j = 0; j < W; ++j) {
-        const cf_conv2d_span span = cf_conv2d_span_of(plan, left + j * w->dilation % w->stride, w->stride, cols);
-        for (ptrdiff_t i = 0; i < H; ++i) {
-            const ptrdiff_t first = top + i * h->dilation % h->stride;
+    for (ptrdiff_t j = 0; j < cols.phases; ++j) {
+        const cf_conv2d_span span = cf_conv2d_span_of(plan, left + j * w->dilation % cols.step, cols.step, cols.length);
+        for (ptrdiff_t i = 0; i < rows.phases; ++i) {
+            const ptrdiff_t first = top + i * h->dilation % rows.step;
             for (ptrdiff_t c = 0; c < block->channels; ++c) {
-                char *to = slab + (c * plane + (i * W + j) * rows * cols) * size;
-                for (ptrdiff_t row = 0; row < rows; ++row, to += cols * size)
-                    cf_conv2d_load_span(job, source + c * job->x->strides[1], first + row * h->stride, &span, to);
+                char *to = slab + (c * plane + (i * cols.phases + j) * phase) * size;
+                for (ptrdiff_t row = 0; row < rows.length; ++row, to += cols.length * size)
+                    cf_conv2d_load_span(job, source + c * job->x->strides[1], first + row * rows.step, &span, to);
             }
         }
     }
     ptrdiff_t *tap = taps;
     for (ptrdiff_t r = 0; r < h->size; ++r)
         for (ptrdiff_t s = 0; s < w->size; ++s)
-            *tap++ = (r % H * W + s % W) * rows * cols + r * h->dilation / h->stride * cols + s * w->dilation / w->stride;
+            *tap++ = (r % rows.phases * cols.phases + s % cols.phases) * phase +
+                     r * h->dilation / rows.step * cols.length + s * w->dilation / cols.step;
     for (ptrdiff_t c = 1; c < block->channels; ++c)
         for (ptrdiff_t t = 0; t < plan->taps; ++t) *tap++ = c * plane + taps[t];
 }
@@ -100,10 +111,10 @@ static void lay_out_pixels(const cf_conv2d_job *job, const cf_conv2d_task *task,
 {
     const cf_conv2d_plan *plan = job->plan;
     const cf_axis *h = &plan->shape.h, *w = &plan->shape.w;
-    const ptrdiff_t rows = reach(h, task->rows), cols = reach(w, task->cols), C = plan->block_channels;
+    const ptrdiff_t rows = spread_of(plan, h, task->rows).length, cols = spread_of(plan, w, task->cols).length;
     const ptrdiff_t top = task->p * h->stride - h->pad_before, left = task->q * w->stride - w->pad_before;
+    const ptrdiff_t C = plan->block_channels, size = (ptrdiff_t)cf_compute_bytes(plan->compute);
     const char *source = first_plane(job, task, block);
-    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
     for (ptrdiff_t row = 0; row < rows; ++row)
         for (ptrdiff_t col = 0; col < cols; ++col, slab += C * size)
             cf_conv2d_load_pixel(job, source, top + row, left + col, block->channels, slab);
@@ -116,18 +127,39 @@ static void lay_out_pixels(const cf_conv2d_job *job, const cf_conv2d_task *task,
 static void lay_out(const cf_conv2d_job *job, const cf_conv2d_task *task, const cf_term_block *block, void *slab,
                     cf_conv2d_input *input)
 {
-    if (job->plan->filters_are_vectors)
+    if (job->plan->channels_innermost)
         lay_out_pixels(job, task, block, slab, input->taps);
     else
         lay_out_planes(job, task, block, slab, input->taps);
     input->x = slab;
 }
 
-static const cf_conv2d_layout layout = {.elements = elements, .steps = steps, .lay_out = lay_out, .cycles = 0.5};
+static const cf_conv2d_layout layout = {.elements = elements, .steps = steps, .lay_out = lay_out, .cycles = cycles};
 
 static void cut(cf_conv2d_plan *plan) { cf_conv2d_cut_tiles(plan, &layout); }
 
 const cf_conv2d_algorithm cf_conv2d_direct = {
     .name = "direct", .shape_filters = cf_conv2d_shape_filters, .pack = cf_conv2d_pack_filters, .refuses = refuses,
+    .cut = cut, .share = cf_conv2d_share_tiles, .run = cf_conv2d_run_tiles,
+};
+
+/* "narrow": vectors of filters for NCHW too. Rows of a few pixels leave most of a vector of pixels empty; reading
+   pixels one by one leaves none, at the price of a transposed copy to y. */
+
+static void shape_narrow_filters(cf_conv2d_plan *plan)
+{
+    plan->filters_are_vectors = 1;
+    cf_conv2d_shape_panels(plan);
+}
+
+static const char *narrow_refuses(const cf_conv2d_plan *plan)
+{
+    if (plan->channels_last) return "vectors of filters are what direct uses with NHWC";
+    if (plan->K < plan->leaves->lanes) return "a group has fewer filters than a vector";
+    return refuses(plan);
+}
+
+const cf_conv2d_algorithm cf_conv2d_narrow = {
+    .name = "narrow", .shape_filters = shape_narrow_filters, .pack = cf_conv2d_pack_filters, .refuses = narrow_refuses,
     .cut = cut, .share = cf_conv2d_share_tiles, .run = cf_conv2d_run_tiles,
 };

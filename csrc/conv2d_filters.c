@@ -44,7 +44,7 @@ void cf_conv2d_shape_panels(cf_conv2d_plan *plan)
 void cf_conv2d_shape_filters(cf_conv2d_plan *plan)
 {
     /* Vectors of filters need channels side by side, and enough of them. */
-    plan->filters_are_vectors = plan->channels_last && plan->K >= plan->leaves->lanes;
+    plan->filters_are_vectors = plan->channels_innermost = plan->channels_last && plan->K >= plan->leaves->lanes;
     cf_conv2d_shape_panels(plan);
 }
 
@@ -64,8 +64,8 @@ static void pack_terms(const pack_job *job, const cf_term_block *block, const ch
     const ptrdiff_t *strides = job->w->strides, S = plan->shape.w.size;
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
     for (ptrdiff_t i = 0; i < block->terms; ++i, to += plan->panel * size) {
-        const ptrdiff_t c = plan->filters_are_vectors ? i % block->channels : i / block->taps;
-        const ptrdiff_t tap = block->tap + (plan->filters_are_vectors ? i / block->channels : i % block->taps);
+        const ptrdiff_t c = plan->channels_innermost ? i % block->channels : i / block->taps;
+        const ptrdiff_t tap = block->tap + (plan->channels_innermost ? i / block->channels : i % block->taps);
         const char *from = w + (block->c + c) * strides[1] + tap / S * strides[2] + tap % S * strides[3];
         for (ptrdiff_t k = 0, p = 0; k < filters; k += plan->panel, ++p) {
             const ptrdiff_t count = cf_min(plan->panel, filters - k);
@@ -77,8 +77,8 @@ static void pack_terms(const pack_job *job, const cf_term_block *block, const ch
 }
 
 /* A filter's terms stand side by side: a run of terms for each filter, then the runs are interleaved. */
-#define RUN 64
-#define PANEL_MAX 8 /* of the pixels orientation: M of a tile */
+#define RUN 32
+#define PANEL_MAX 64
 #define INTERLEAVE(TYPE, M)                                                                 \
     for (ptrdiff_t i = 0; i < count; ++i)                                                   \
         for (int m = 0; m < (M); ++m) ((TYPE *)to)[i * (M) + m] = ((const TYPE *)runs)[m * RUN + i]
@@ -86,6 +86,7 @@ static void pack_terms(const pack_job *job, const cf_term_block *block, const ch
     switch (panel) { /* constants become good loops */ \
     case 6: INTERLEAVE(TYPE, 6); break;               \
     case 4: INTERLEAVE(TYPE, 4); break;               \
+    case 16: INTERLEAVE(TYPE, 16); break;             \
     default: INTERLEAVE(TYPE, panel);                 \
     }
 
@@ -94,7 +95,7 @@ static void pack_filters(const pack_job *job, const cf_term_block *block, const 
     const cf_conv2d_plan *plan = job->plan;
     const ptrdiff_t panel = plan->panel, size = (ptrdiff_t)cf_compute_bytes(plan->compute);
     _Alignas(CF_ALIGNMENT) char runs[PANEL_MAX * RUN * 8];
-    memset(runs, 0, sizeof runs);
+    memset(runs, 0, (size_t)(panel * RUN * size));
     for (ptrdiff_t t = 0; t < block->terms; t += RUN) {
         const ptrdiff_t count = cf_min(RUN, block->terms - t);
         for (ptrdiff_t k = 0; k < filters; ++k)
@@ -112,7 +113,7 @@ static void pack_filters(const pack_job *job, const cf_term_block *block, const 
 static int one_run(const cf_conv2d_plan *plan, const cf_array *w)
 {
     const ptrdiff_t R = plan->shape.h.size, S = plan->shape.w.size;
-    return !plan->filters_are_vectors && (R == 1 || w->strides[2] == S * w->strides[3]) &&
+    return !plan->channels_innermost && plan->panel <= PANEL_MAX && (R == 1 || w->strides[2] == S * w->strides[3]) &&
            (plan->C == 1 || w->strides[1] == R * S * w->strides[3]);
 }
 

@@ -43,9 +43,16 @@ static void lay_out(const cf_conv2d_job *job, const cf_conv2d_task *task, const 
         char *to = slab;
         for (ptrdiff_t p = 0; p < task->rows; ++p)
             for (ptrdiff_t q = 0; q < task->cols; ++q, to += (terms - block->taps * block->channels) * size)
-                for (ptrdiff_t tap = block->tap; tap < block->tap + block->taps; ++tap, to += block->channels * size)
-                    cf_conv2d_load_pixel(job, plane, top + p * h->stride + tap / w->size * h->dilation,
-                                         left + q * w->stride + tap % w->size * w->dilation, block->channels, to);
+                for (ptrdiff_t tap = block->tap, run; tap < block->tap + block->taps; tap += run) {
+                    const ptrdiff_t row = top + p * h->stride + tap / w->size * h->dilation;
+                    const ptrdiff_t col = left + q * w->stride + tap % w->size * w->dilation;
+                    run = block->channels > 1 ? 1 : cf_min(w->size - tap % w->size, block->tap + block->taps - tap);
+                    if (block->channels > 1)
+                        cf_conv2d_load_pixel(job, plane, row, col, block->channels, to);
+                    else /* a run of taps */
+                        cf_conv2d_load_row(job, plane, row, col, w->dilation, run, to);
+                    to += run * block->channels * size;
+                }
         for (ptrdiff_t t = 0; t < block->terms; ++t) input->taps[t] = t;
         return;
     }
@@ -61,7 +68,13 @@ static void lay_out(const cf_conv2d_job *job, const cf_conv2d_task *task, const 
     for (ptrdiff_t t = 0; t < block->terms; ++t) input->taps[t] = t * task->rows * task->cols;
 }
 
-static const cf_conv2d_layout layout = {.elements = elements, .steps = steps, .lay_out = lay_out, .cycles = 0.5};
+static double cycles(const cf_conv2d_plan *plan)
+{
+    if (!plan->filters_are_vectors) return cf_conv2d_load_cycles(plan->shape.w.stride, plan->cols);
+    return cf_conv2d_load_cycles(1, plan->taps > CF_TAPS_MAX ? plan->shape.w.size : plan->block_channels);
+}
+
+static const cf_conv2d_layout layout = {.elements = elements, .steps = steps, .lay_out = lay_out, .cycles = cycles};
 
 static void cut(cf_conv2d_plan *plan) { cf_conv2d_cut_tiles(plan, &layout); }
 

@@ -17,6 +17,8 @@
 #define CYCLES_PER_MICROSECOND 3000.0
 #define TILES_PER_CYCLE 2.0
 #define TASK_CYCLES 300.0
+#define STORE_CYCLES 0.4            /* of one output, after its sum */
+#define TRANSPOSED_STORE_CYCLES 2.5 /* the same one by one */
 
 static ptrdiff_t vectors(const cf_conv2d_plan *plan, ptrdiff_t rows, ptrdiff_t cols)
 {
@@ -106,8 +108,11 @@ static double estimate(const cf_conv2d_plan *plan)
                                         plan->tile->M;
     const double multiply = (double)outputs * (double)plan->panels_each * terms / TILES_PER_CYCLE;
     const double lay_out = (double)plan->layout->elements(plan, plan->rows, plan->cols) * (double)plan->blocks *
-                           plan->layout->cycles;
-    return tasks * (multiply + lay_out + TASK_CYCLES) / CYCLES_PER_MICROSECOND;
+                           plan->layout->cycles(plan);
+    const int transposed = plan->filters_are_vectors && !plan->channels_last;
+    const double store = (double)(plan->rows * plan->cols * plan->panels_each * plan->panel) *
+                         (transposed ? TRANSPOSED_STORE_CYCLES : STORE_CYCLES);
+    return tasks * (multiply + lay_out + store + TASK_CYCLES) / CYCLES_PER_MICROSECOND;
 }
 
 static size_t aligned(ptrdiff_t elements, size_t size)

@@ -79,8 +79,8 @@ static void view(const cf_conv2d_job *job, const cf_conv2d_task *task, cf_conv2d
     for (ptrdiff_t b = 0; b < plan->blocks; ++b) {
         const cf_term_block block = cf_conv2d_block(plan, b);
         for (ptrdiff_t i = 0; i < block.terms; ++i) {
-            const ptrdiff_t c = block.c + (plan->filters_are_vectors ? i % block.channels : i / block.taps);
-            const ptrdiff_t tap = block.tap + (plan->filters_are_vectors ? i / block.channels : i % block.taps);
+            const ptrdiff_t c = block.c + (plan->channels_innermost ? i % block.channels : i / block.taps);
+            const ptrdiff_t tap = block.tap + (plan->channels_innermost ? i / block.channels : i % block.taps);
             *taps++ = c * C + tap / w->size * h->dilation * H + tap % w->size * w->dilation * W;
         }
     }

@@ -2,8 +2,8 @@
 
    Letters beside those of convfast.h: T = C/groups * R * S, the terms of one sum. Terms are cut into blocks: so many
    whole channels that about CF_BLOCK_TERMS terms come together, or, where one channel alone has more than
-   CF_TAPS_MAX taps, runs of CF_BLOCK_TERMS taps of one channel. Within a block the order is (c, r, s) when vectors
-   are pixels and (r, s, c) when vectors are filters. The order of a sum, hence its bits, depends on this alone. */
+   CF_TAPS_MAX taps, runs of CF_BLOCK_TERMS taps of one channel. Within a block the order is (r, s, c) where channels
+   stand side by side and vectors are filters, else (c, r, s). The order of a sum, hence its bits, depends on this alone. */
 #ifndef CF_PLAN_H
 #define CF_PLAN_H
 
@@ -47,7 +47,7 @@ typedef struct {
     void (*run)(const void *job, ptrdiff_t task, char *workspace); /* a cf_task over a cf_conv2d_job */
 } cf_conv2d_algorithm;
 
-extern const cf_conv2d_algorithm cf_conv2d_direct, cf_conv2d_im2col;
+extern const cf_conv2d_algorithm cf_conv2d_direct, cf_conv2d_narrow, cf_conv2d_im2col;
 
 /* A way to lay out the input so that register tiles (conv2d_tiles.c) can read it: what direct and im2col differ in. */
 typedef struct {
@@ -55,7 +55,7 @@ typedef struct {
     void (*steps)(const cf_conv2d_plan *plan, const cf_conv2d_task *task, ptrdiff_t *row, ptrdiff_t *col);
     void (*lay_out)(const cf_conv2d_job *job, const cf_conv2d_task *task, const cf_term_block *block, void *slab,
                     cf_conv2d_input *input);
-    double cycles; /* to lay out one element; measured by bench_conv2d with algorithm= */
+    double (*cycles)(const cf_conv2d_plan *plan); /* to lay out one element */
 } cf_conv2d_layout;
 
 void cf_conv2d_cut_tiles(cf_conv2d_plan *plan, const cf_conv2d_layout *layout);
@@ -74,6 +74,7 @@ struct cf_conv2d_plan {
     const cf_leaves *leaves;
     const cf_tile_shape *tile;
     int filters_are_vectors, threads;
+    int channels_innermost;             /* terms are in the order (r, s, c), else (c, r, s) */
     int exact_blocks;                   /* the stage keeps the rounding errors of block sums too */
     ptrdiff_t C, K, taps;               /* of one group */
     ptrdiff_t panel, panels;            /* filters of one packed panel; panels of a group */
@@ -126,5 +127,8 @@ void cf_conv2d_load_row(const cf_conv2d_job *job, const char *plane, ptrdiff_t r
 /* dst[i] = cell (row, col) of channels [0, count) from plane on, padding included. */
 void cf_conv2d_load_pixel(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, ptrdiff_t col, ptrdiff_t count,
                           void *dst);
+
+/* Estimate: cycles for each element of runs of `run` elements, `step` cells apart. */
+double cf_conv2d_load_cycles(ptrdiff_t step, ptrdiff_t run);
 
 #endif

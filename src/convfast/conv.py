@@ -48,7 +48,8 @@ def conv2d(
     precision : {None, "highest", "high", "medium"}
         How exact a float32 result must be at least; None is the process-wide setting (`set_precision`).
         All three are computed as "highest".
-    algorithm : {"auto", "direct", "im2col"}
+    algorithm : {"auto", "direct", "narrow", "im2col"}
+        "narrow" is "direct" with vectors of filters, for NCHW images of few pixels.
     out : ndarray, optional
         Takes the result and is returned: its exact shape and dtype, any strides. It may share memory with an input.
 
