@@ -53,6 +53,13 @@ def test_selftest_passes_quickly(capsys):
     assert convfast.isa() == isa
 
 
+def test_selftest_calls_every_function():
+    calls = {name: call for name, *call in selftest.function_calls(np.random.default_rng(1))}
+    assert set(calls) | {"conv2d", "conv2d_output_shape", "conv2d_loops"} == set(reference.__all__)
+    for name, (arguments, options) in calls.items():
+        assert np.any(getattr(reference, name)(*arguments, **options)), name
+
+
 @pytest.mark.parametrize("trouble", [selftest.Different("one bit is off"), RuntimeError("no such thing")])
 def test_selftest_tells_what_failed(capsys, monkeypatch, trouble):
     def topic(rng):

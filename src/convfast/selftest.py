@@ -90,6 +90,43 @@ def closely(rng):
     return f"largest error {worst:.0e} of abs(x) conv abs(w), {HIGHEST:.0e} allowed"
 
 
+def function_calls(rng):
+    """One call of every other function of the contract: its name, arguments, options. All numbers are integers."""
+
+    def ints(*shape):
+        return rng.integers(-3, 4, shape).astype(np.float32)
+
+    x, grad, step = ints(2, 4, 9, 11), ints(2, 4, 5, 6), {"stride": 2, "padding": 1}
+    yield "conv1d", (ints(2, 4, 19), ints(6, 2, 3)), {"stride": 2, "padding": "same", "groups": 2}
+    yield "conv_transpose2d", (x, ints(4, 3, 3, 3)), step
+    yield "conv2d_input_grad", (grad, ints(4, 4, 3, 3), x.shape), step
+    yield "conv2d_weight_grad", (x, grad, 3), step
+    for kind in ("max", "avg"):
+        yield f"{kind}_pool1d", (x[0], 3), step
+        yield f"{kind}_pool2d", (x, 3), step
+        yield f"global_{kind}_pool2d", (x,), {}
+        yield f"adaptive_{kind}_pool2d", (x, (4, 3)), {}
+        yield f"{kind}_pool2d_grad", (grad, x if kind == "max" else x.shape, 3), step
+    yield "spatial_pyramid_pool2d", (x,), {}
+    yield "pad2d", (x, ((1, -1), (2, 0))), {"interior": 1, "value": 2}
+    yield "im2col", (x, 3), step
+    yield "col2im", (ints(2, 4 * 9, 5 * 6), (9, 11), 3), step
+    yield "resize2d", (x, (13, 7)), {"mode": "bilinear"}
+    yield "crop_or_pad2d", (x, (7, 14)), {}
+    yield "local_max_sum2d", (x,), {}
+
+
+def other_functions(rng):
+    """Everything beside conv2d, in one call each."""
+    count = 0
+    for name, arguments, options in function_calls(rng):
+        if hasattr(convfast, name):
+            y, law = getattr(convfast, name)(*arguments, **options), getattr(reference, name)(*arguments, **options)
+            check(y.shape == law.shape and np.allclose(y, law, rtol=1e-6, atol=1e-5), f"{name}{options}")
+            count += 1
+    return f"{count} functions follow their law"
+
+
 def special_values(rng):
     """NaN and infinity reach exactly the outputs whose window holds them."""
     x, w = rng.standard_normal((1, 5, 20, 37), np.float32), rng.standard_normal((9, 5, 3, 3), np.float32)
@@ -167,7 +204,7 @@ def fork(rng):
     return "the child computes the same"
 
 
-PER_ISA = (exactly, closely, special_values, subnormals)
+PER_ISA = (exactly, closely, other_functions, special_values, subnormals)
 ONCE = (same_bits, callers, fork)
 
 
