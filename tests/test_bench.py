@@ -7,10 +7,10 @@ import re
 import subprocess
 import sys
 
-import bench_tools
+import report_tools
 import numpy as np
 import pytest
-from bench_tools import Absent, Cheat, Fickle, Honest, Mortal, Wrong, made_up_report
+from report_tools import Absent, Cheat, Fickle, Honest, Mortal, Wrong, made_up_report
 
 from convfast.bench import cli, html, limits, pictures, ratios, report, show, truth
 from convfast.bench.contenders.own import Convfast
@@ -285,4 +285,4 @@ def test_plain_progress_speaks_seldom(capsys, monkeypatch):
 def test_made_up_contenders_stay_out_of_the_registry():
     from convfast.bench.contenders import CONTENDERS
 
-    assert not {bench_tools.Wrong, bench_tools.Cheat} & set(CONTENDERS.values())
+    assert not {report_tools.Wrong, report_tools.Cheat} & set(CONTENDERS.values())
