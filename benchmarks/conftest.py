@@ -1,8 +1,8 @@
 """Benchmarks for developers: `pytest benchmarks/`. For comparisons with other libraries see `python -m convfast bench`.
 
-    pytest benchmarks/ --suite resnet50 --benchmark-autosave
-    pytest benchmarks/ --suite resnet50 --benchmark-compare --benchmark-compare-fail=median:5%
-    pytest benchmarks/ -k "avx2 and direct" --threads 1,2
+pytest benchmarks/ --suite resnet50 --benchmark-autosave
+pytest benchmarks/ --suite resnet50 --benchmark-compare --benchmark-compare-fail=median:5%
+pytest benchmarks/ -k "avx2 and direct" --threads 1,2
 """
 
 import pytest
