@@ -44,11 +44,16 @@ static int can_view(const cf_conv2d_plan *plan, const cf_array *x)
     return plan->filters_are_vectors || (w->stride == 1 && x->strides[3] == size && plan->K <= VIEW_FILTERS_MAX);
 }
 
+static int has_vectors(const cf_conv2d_plan *plan, const cf_array *a)
+{
+    return is_compute_type(a->dtype, plan->compute) && is_indexable(a, (ptrdiff_t)cf_compute_bytes(plan->compute));
+}
+
 /* Whether tiles can write whole vectors into y. */
 static int can_write(const cf_conv2d_plan *plan, const cf_array *y)
 {
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
-    if (!is_compute_type(y->dtype, plan->compute) || !is_indexable(y, size)) return 0;
+    if (!has_vectors(plan, y)) return 0;
     if (plan->filters_are_vectors) return y->strides[1] == size;
     const ptrdiff_t last_cols = plan->shape.w.out - (plan->col_tasks - 1) * plan->cols;
     return y->strides[3] == size && cf_min(last_cols, plan->cols) >= plan->leaves->lanes;
@@ -107,6 +112,7 @@ static cf_status run(const cf_conv2d_plan *plan, const operands *o, const void *
     const int writes = can_write(plan, &o->y);
     job.view = can_view(plan, &o->x) && (writes || plan->filters_are_vectors);
     job.staged = !writes || (plan->blocks > 1 && !job.view);
+    job.squares = has_vectors(plan, &o->y) && o->y.strides[3] == (ptrdiff_t)cf_compute_bytes(plan->compute);
     char *workspace = cf_acquire(plan->workspace_each * (size_t)plan->threads);
     if (workspace == NULL) return CF_NO_MEMORY;
     cf_parallel_for(plan->tasks, plan->threads, plan->algorithm->run, &job, workspace, plan->workspace_each);

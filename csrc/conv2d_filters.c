@@ -77,7 +77,7 @@ static void pack_terms(const pack_job *job, const cf_term_block *block, const ch
 }
 
 /* A filter's terms stand side by side: a run of terms for each filter, then the runs are interleaved. */
-#define RUN 32
+#define RUN 32 /* a multiple of every ISA's lanes */
 #define PANEL_MAX 64
 #define INTERLEAVE(TYPE, M)                                                                 \
     for (ptrdiff_t i = 0; i < count; ++i)                                                   \
@@ -86,7 +86,6 @@ static void pack_terms(const pack_job *job, const cf_term_block *block, const ch
     switch (panel) { /* constants become good loops */ \
     case 6: INTERLEAVE(TYPE, 6); break;               \
     case 4: INTERLEAVE(TYPE, 4); break;               \
-    case 16: INTERLEAVE(TYPE, 16); break;             \
     default: INTERLEAVE(TYPE, panel);                 \
     }
 
@@ -101,7 +100,11 @@ static void pack_filters(const pack_job *job, const cf_term_block *block, const 
         for (ptrdiff_t k = 0; k < filters; ++k)
             job->load(runs + k * RUN * size, w + k * job->w->strides[0] + (block->first + t) * job->w->strides[3],
                       job->w->strides[3], count);
-        if (size == 4)
+        if (plan->filters_are_vectors && count == RUN)
+            for (ptrdiff_t k = 0; k < panel; k += plan->leaves->lanes)
+                for (ptrdiff_t i = 0; i < RUN; i += plan->leaves->lanes)
+                    plan->leaves->transpose(runs + (k * RUN + i) * size, RUN, to + (i * panel + k) * size, panel);
+        else if (size == 4)
             INTERLEAVE_ANY(uint32_t)
         else
             INTERLEAVE_ANY(uint64_t)

@@ -5,6 +5,7 @@
 #include "simd.h"
 
 #include "gemm_tile.inl.h"
+#include "transpose.inl.h"
 
 #define X(M, V) \
     static void CF_NAME(pixels_##M##x##V)(const cf_tile *t) { CF_NAME(tile)(t, M, V, 0); }
@@ -17,6 +18,7 @@ CF_CHANNEL_TILES
 
 static const cf_leaves CF_NAME(leaves) = {
     .lanes = LANES,
+    .transpose = CF_NAME(transpose),
 #define X(M, V) {M, V, CF_NAME(pixels_##M##x##V)},
     .pixels = {CF_PIXEL_TILES},
 #undef X

@@ -19,6 +19,7 @@
 typedef CF_REAL CF_NAME(vec) __attribute__((vector_size(CF_VECTOR_BYTES)));
 typedef CF_SIGNED CF_NAME(signed_vec) __attribute__((vector_size(CF_VECTOR_BYTES)));
 typedef CF_REAL CF_NAME(unaligned_vec) __attribute__((vector_size(CF_VECTOR_BYTES), aligned(1), may_alias));
+typedef __typeof__((CF_NAME(vec)){0} == (CF_NAME(vec)){0}) CF_NAME(mask); /* integers as wide as the elements */
 #define vec CF_NAME(vec)
 
 #define vec_load(p) ((vec) * (const CF_NAME(unaligned_vec) *)(p))
@@ -29,7 +30,7 @@ typedef CF_REAL CF_NAME(unaligned_vec) __attribute__((vector_size(CF_VECTOR_BYTE
 /* Comparisons with NaN are false, so NaN is never replaced. */
 static inline __attribute__((always_inline)) vec CF_NAME(clamp)(vec v, vec lo, vec hi)
 {
-    typedef __typeof__((vec){0} < (vec){0}) mask;
+    typedef CF_NAME(mask) mask;
     mask below = (mask)((CF_NAME(signed_vec))v < (CF_NAME(signed_vec))lo);
     v = (vec)(((mask)lo & below) | ((mask)v & ~below));
     mask above = (mask)((CF_NAME(signed_vec))v > (CF_NAME(signed_vec))hi);
@@ -37,4 +38,4 @@ static inline __attribute__((always_inline)) vec CF_NAME(clamp)(vec v, vec lo, v
 }
 #define vec_clamp CF_NAME(clamp)
 
-#define vec_or_zero(v, w) ((vec)((__typeof__((vec){0} == (vec){0}))(v) & ((w) == (vec){0})))
+#define vec_or_zero(v, w) ((vec)((CF_NAME(mask))(v) & ((w) == (vec){0})))

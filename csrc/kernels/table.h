@@ -43,6 +43,8 @@ typedef struct {
     ptrdiff_t lanes;
     cf_tile_shape pixels[CF_TILE_SHAPES];   /* from many filters to one */
     cf_tile_shape channels[CF_TILE_SHAPES]; /* from many filters to few */
+    /* to[j * to_step + i] = from[i * from_step + j] for i, j < lanes; steps in elements, any alignment */
+    void (*transpose)(const void *from, ptrdiff_t from_step, void *to, ptrdiff_t to_step);
 } cf_leaves;
 
 typedef struct {
