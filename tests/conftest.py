@@ -141,6 +141,15 @@ def isa(request):
     _core.use_isa(former)
 
 
+@pytest.fixture
+def settings():
+    """For a test that switches ISA and threads itself: puts them back."""
+    former, threads = convfast.isa(), convfast.get_num_threads()
+    yield
+    _core.use_isa(former)
+    convfast.set_num_threads(threads)
+
+
 @pytest.fixture(params=["NCHW", "NHWC"])
 def data_format(request):
     return request.param

@@ -6,26 +6,9 @@ from gradient_tools import MODES, assert_close, random_layer
 from reference_tools import GEOMETRIES, central_difference, inner, integers, nhwc, rsck
 
 import convfast
-from convfast import _core
 from convfast import reference as ref
 
 INF, NAN = np.inf, np.nan
-
-
-@pytest.fixture(params=convfast.available_isas())
-def isa(request):
-    former = _core.use_isa(request.param)
-    yield request.param
-    _core.use_isa(former)
-
-
-@pytest.fixture
-def settings():
-    """Puts ISA and threads back."""
-    former, threads = convfast.isa(), convfast.get_num_threads()
-    yield
-    _core.use_isa(former)
-    convfast.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("mode", MODES)

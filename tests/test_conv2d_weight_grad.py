@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from gradient_tools import MODES, assert_close, random_layer
 from reference_tools import GEOMETRIES, central_difference, inner, integers, nhwc, rsck
-from test_conv2d_input_grad import isa, settings  # noqa: F401
 
 import convfast
 from convfast import reference as ref
@@ -14,7 +13,7 @@ NAN = np.nan
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("options", GEOMETRIES)
-def test_adjoint(isa, options, mode):  # noqa: F811
+def test_adjoint(isa, options, mode):
     """<conv(x, w), g> = <w, weight_grad(x, g)>: exact in integers."""
     for groups, last in ((1, False), (1, True), (2, False), (2, True)):
         x, w = integers(2, 4, 5, 6), integers(6, 4 // groups, 2, 3)
@@ -28,7 +27,7 @@ def test_adjoint(isa, options, mode):  # noqa: F811
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_sweep(settings, seed):  # noqa: F811
+def test_sweep(settings, seed):
     rng = np.random.default_rng(100 + seed)
     for _ in range(25):
         layer = random_layer(rng)
@@ -39,7 +38,7 @@ def test_sweep(settings, seed):  # noqa: F811
             assert_close(got, ref.conv2d_weight_grad, (x, g, kernel), **options)
 
 
-def test_central_differences(isa):  # noqa: F811
+def test_central_differences(isa):
     rng = np.random.default_rng(5)
     x, w = rng.normal(size=(2, 4, 4, 5)), rng.normal(size=(6, 2, 2, 3))
     options = dict(stride=(1, 2), padding=((1, 0), (2, 1)), dilation=(2, 1), groups=2, padding_mode="reflect")
@@ -49,7 +48,7 @@ def test_central_differences(isa):  # noqa: F811
 
 
 @pytest.mark.parametrize("shape", [(1, 33, 7, 7, 40), (6, 33, 7, 7, 40), (2, 5, 40, 41, 17), (1, 2, 3, 700, 3)])
-def test_blocks_of_pixels(isa, shape):  # noqa: F811
+def test_blocks_of_pixels(isa, shape):
     """Several images in a block, several blocks in an image, rows longer than a block; many channels."""
     N, C, H, W, K = shape
     for kernel, options in (((1, 1), {}), ((3, 3), {"padding": 1}), ((1, 1), {"stride": 2}), ((2, 2), {"stride": 2})):
@@ -62,7 +61,7 @@ def test_blocks_of_pixels(isa, shape):  # noqa: F811
 
 
 @pytest.mark.parametrize("fill", ["ones of 0.1", "positive", "normal"])
-def test_promise_of_highest(isa, fill):  # noqa: F811
+def test_promise_of_highest(isa, fill):
     """Sums of 200,000 terms of one sign, which a plain chain loses digits of."""
     rng = np.random.default_rng(11)
     make = {"ones of 0.1": lambda s: np.full(s, 0.1), "positive": rng.random, "normal": rng.normal}[fill]
@@ -74,7 +73,7 @@ def test_promise_of_highest(isa, fill):  # noqa: F811
 
 
 @pytest.mark.parametrize("taps", [(40, 40), (1, 1100)])
-def test_giant_filters(isa, taps):  # noqa: F811
+def test_giant_filters(isa, taps):
     x, g = integers(2, 2, 42, 1102).astype(np.float32), None
     g = integers(*ref.conv2d_output_shape(x.shape, (3, 2, *taps), stride=(1, 2))).astype(np.float32)
     got = convfast.conv2d_weight_grad(x, g, taps, stride=(1, 2))
@@ -88,7 +87,7 @@ def test_ranks():
     np.testing.assert_array_equal(convfast.conv2d_weight_grad(x[0, 0], g[0, 0], (2, 3)), dw[0, 0])
 
 
-def test_non_finite_values_stay_where_they_belong(isa):  # noqa: F811
+def test_non_finite_values_stay_where_they_belong(isa):
     """A NaN in a column that no window sees at some tap does not reach that tap."""
     for groups in (1, 4):
         for last in (False, True):
@@ -120,7 +119,7 @@ def test_empty():
 
 
 @pytest.mark.parametrize("groups", [1, 2, 24])
-def test_same_bits_for_any_number_of_threads_and_layout(isa, settings, groups):  # noqa: F811
+def test_same_bits_for_any_number_of_threads_and_layout(isa, settings, groups):
     rng = np.random.default_rng(7)
     x, g = (rng.normal(size=(7, 24, 20, 21)).astype(np.float32) for _ in range(2))
     results = []

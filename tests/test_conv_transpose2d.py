@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 from gradient_tools import assert_close, random_layer
 from reference_tools import integers
-from test_conv2d_input_grad import isa, settings  # noqa: F401
 
 import convfast
 from convfast import reference as ref
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_sweep(settings, seed):  # noqa: F811
+def test_sweep(settings, seed):
     rng = np.random.default_rng(200 + seed)
     for _ in range(25):
         layer = random_layer(rng)
@@ -34,7 +33,7 @@ def test_sweep(settings, seed):  # noqa: F811
 
 
 @pytest.mark.parametrize("padding", ["same", "same_lower"])
-def test_same_grows_by_the_stride(isa, padding):  # noqa: F811
+def test_same_grows_by_the_stride(isa, padding):
     for size, stride in (((3, 3), 2), ((2, 5), (3, 2)), ((1, 1), 4)):
         x, w = integers(2, 3, 4, 5), integers(3, 6, *size)
         y = convfast.conv_transpose2d(x, w, stride=stride, padding=padding)

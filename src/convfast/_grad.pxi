@@ -10,7 +10,7 @@ cdef tuple shape_at(int rank, Axes where, const ptrdiff_t *sizes):
     return tuple(dims)
 
 
-cdef cnp.ndarray target_for(str function, object out, tuple shape, object dtype, tuple inputs):
+cdef cnp.ndarray grad_target(str function, object out, tuple shape, object dtype, tuple inputs):
     """Where the kernel writes: a new array, or `out` unless it shares memory with an input."""
     if out is None:
         target = np.empty(shape, dtype)
@@ -63,7 +63,7 @@ def conv2d_input_grad(grad_value, w_value, input_shape, stride, padding, dilatio
         raise failure(status, function, &options, sizes, cw.shape, shapes)
     check_mode(function, &options, &shape, padding_mode, shapes)
     check_grad(function, grad, rank, where, &shape, shapes)
-    cdef cnp.ndarray target = target_for(function, out, shape_at(rank, where, sizes), result_dtype(function, grad, w),
+    cdef cnp.ndarray target = grad_target(function, out, shape_at(rank, where, sizes), result_dtype(function, grad, w),
                                          (grad, w))
     describe(grad, where, &cgrad)
     describe(target, where, &cdx)
@@ -101,7 +101,7 @@ def conv2d_weight_grad(x_value, grad_value, kernel_size, stride, padding, dilati
     check_mode(function, &options, &shape, padding_mode, shapes)
     check_grad(function, grad, rank, where, &shape, shapes)
     cdef Axes w_where = w_axes(2, w_rank, options.channels_last)
-    cdef cnp.ndarray target = target_for(function, out, shape_at(w_rank, w_where, sizes),
+    cdef cnp.ndarray target = grad_target(function, out, shape_at(w_rank, w_where, sizes),
                                          result_dtype(function, x, grad), (x, grad))
     describe(target, w_where, &cdw)
     with nogil:
@@ -167,7 +167,7 @@ def conv_transpose2d(x_value, w_value, bias_value, stride, padding, output_paddi
     if status != CF_OK:
         raise failure(status, function, &options, sizes, cw.shape, shapes)
     bias = as_bias(function, bias_value, sizes[1], shapes)
-    cdef cnp.ndarray target = target_for(function, out, shape_at(rank, where, sizes), result_dtype(function, x, w),
+    cdef cnp.ndarray target = grad_target(function, out, shape_at(rank, where, sizes), result_dtype(function, x, w),
                                          (x, w, bias))
     describe(target, where, &cy)
     cdef cf_vector vector = vector_of(bias)
