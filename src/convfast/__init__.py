@@ -16,7 +16,6 @@ P Q output height and width. Vertical always comes before horizontal.
 (1, 4, 4, 4)
 """
 
-from convfast import reference
 from convfast.config import (
     available_isas,
     get_num_threads,
@@ -33,6 +32,16 @@ from convfast.grad import conv2d_input_grad, conv2d_weight_grad
 from convfast.transpose import conv_transpose2d
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name):
+    """`reference` is imported when it is first asked for: most programs never do."""
+    if name == "reference":
+        import importlib
+
+        return importlib.import_module("convfast.reference")
+    raise AttributeError(f"module 'convfast' has no attribute {name!r}")
+
 
 __all__ = [
     "Conv2D",

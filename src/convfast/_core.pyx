@@ -9,6 +9,8 @@ from cpython.unicode cimport PyUnicode_Check
 
 from convfast._convfast cimport *
 
+import sys
+
 import numpy as np
 
 from convfast import errors
@@ -30,8 +32,6 @@ while cf_conv2d_algorithm_name(index) != NULL:
     ALGORITHMS[cf_conv2d_algorithm_name(index).decode()] = <bytes>cf_conv2d_algorithm_name(index)
     index += 1
 
-cdef object MaskedArray = np.ma.MaskedArray
-cdef object nomask = np.ma.nomask
 cdef object int32 = np.dtype(np.int32)
 cdef str process_precision = "highest"
 
@@ -159,13 +159,19 @@ cdef int integer_dtype(bint signed, int bytes_):
     return CF_I64 if signed else CF_U64
 
 
+cdef bint is_masked(object value):
+    # numpy.ma is slow to import; without it there can be no masked array.
+    masked = sys.modules.get("numpy.ma")
+    return masked is not None and isinstance(value, masked.MaskedArray) and masked.is_masked(value)
+
+
 cdef cnp.ndarray as_array(str function, str name, object value):
     """Anything numpy.asarray takes, in native byte order, of a dtype that is known here."""
     cdef cnp.ndarray a
     if cnp.PyArray_CheckExact(value):
         a = value
     else:
-        if isinstance(value, MaskedArray) and value.mask is not nomask and value.mask.any():
+        if is_masked(value):
             raise errors.not_an_array(function, name, value, "a masked array: fill it first, e.g. with .filled(0)")
         try:
             a = np.asarray(value)
