@@ -8,7 +8,6 @@ pytest benchmarks/ -k "avx2 and direct" --threads 1,2
 import pytest
 
 import convfast
-from convfast import _core
 from convfast.bench import limits
 from convfast.bench.layers import SUITES, Conv, Pad, Pool
 
@@ -25,7 +24,8 @@ def pytest_addoption(parser):
 def pytest_report_header():
     machine = limits.machine()
     words = [f"{name} {machine[name]}" for name in ("cpu", "cpus", "convfast", "commit", "numpy", "compiler", "ISAs")]
-    peak = ", ".join(f"{isa} {peak_of(isa, convfast.get_num_threads()):.0f}" for isa in convfast.available_isas())
+    threads = convfast.get_num_threads()
+    peak = ", ".join(f"{isa} {limits.peak(threads, PEAK_S, isa):.0f}" for isa in convfast.available_isas())
     return ["; ".join(words), f"multiply-add peak, GFLOPS: {peak}"]
 
 
@@ -43,18 +43,10 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("threads", counts, ids=[f"{n}threads" for n in counts])
 
 
-def peak_of(isa, threads):
-    before = _core.use_isa(isa)
-    peak = _core.fma_peak(threads, PEAK_S)
-    _core.use_isa(before)
-    return peak
-
-
 @pytest.fixture(params=convfast.available_isas())
 def isa(request):
-    before = _core.use_isa(request.param)
-    yield request.param
-    _core.use_isa(before)
+    with limits.on_isa(request.param):
+        yield request.param
 
 
 @pytest.fixture
@@ -68,6 +60,6 @@ def race(benchmark):
         benchmark.extra_info["gflops"] = round(gflops, 2)
         benchmark.extra_info["gbps"] = round(layer.bytes / benchmark.stats.stats.median / 1e9, 2)
         if isa:
-            benchmark.extra_info["share_of_peak"] = round(gflops / peak_of(isa, threads), 3)
+            benchmark.extra_info["share_of_peak"] = round(gflops / limits.peak(threads, PEAK_S, isa), 3)
 
     return run

@@ -7,9 +7,9 @@ import re
 import subprocess
 import sys
 
-import report_tools
 import numpy as np
 import pytest
+import report_tools
 from report_tools import Absent, Cheat, Fickle, Honest, Mortal, Wrong, made_up_report
 
 from convfast.bench import cli, html, limits, pictures, ratios, report, show, truth

@@ -98,7 +98,7 @@ def measure(args):
     names = args.layers or (["quick"] if args.quick else ["forward", "pools", "pads", "planes", "tiny"])
     settings = Settings(threads=args.threads or convfast.get_num_threads())
     if args.quick:
-        settings = replace(settings, rounds=3, calls=10, flushed=0, turn_s=0.05, seconds=QUICK_SECONDS)
+        settings = replace(settings, rounds=3, calls=5, flushed=0, turn_s=0.05, seconds=QUICK_SECONDS)
     if args.rounds:
         settings = replace(settings, rounds=args.rounds)
     if args.seconds:

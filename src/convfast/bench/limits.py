@@ -1,11 +1,14 @@
 """The machine: what it is, how fast it can be, and whether it stayed the same during the run."""
 
+import contextlib
 import datetime
 import os
 import platform
 import subprocess
 from pathlib import Path
 from statistics import median, quantiles
+
+from convfast import _core
 
 STEADY = 0.9  # a reading below this share of the median is a disturbance: the clock fell, or others computed
 CALM = 0.05  # more than this share of CPU time for others, and the report warns
@@ -80,11 +83,33 @@ def choose_cpus(threads):
     return (first + second)[:threads] if len(cpus) >= threads else []
 
 
+@contextlib.contextmanager
+def on_isa(name):
+    """Kernels of another instruction set; None leaves them."""
+    before = _core.use_isa(name) if name else None
+    try:
+        yield
+    finally:
+        if name:
+            _core.use_isa(before)
+
+
+def peak(threads, seconds, isa=None):
+    """float32 multiply-adds in registers: GFLOPS."""
+    with on_isa(isa):
+        return _core.fma_peak(threads, seconds)
+
+
+def bandwidth(threads, size, seconds):
+    """Two reads for every write over arrays of `size` bytes together: GB/s."""
+    return _core.stream_bandwidth(threads, size, seconds)
+
+
 def measure_limits(process, isas, seconds=0.05):
     """The peak of every ISA and the bandwidth at every size, by a process that does nothing else."""
     return {
         "fma_gflops": {isa: process.ask("peak", seconds=seconds, isa=isa)["gflops"] for isa in isas},
-        "bandwidth_gbps": [[n, process.ask("bandwidth", bytes=n, seconds=seconds)["gbps"]] for n in BANDWIDTH_SIZES],
+        "bandwidth_gbps": [[n, process.ask("bandwidth", size=n, seconds=seconds)["gbps"]] for n in BANDWIDTH_SIZES],
         "amx_gflops": None,  # convfast has no AMX kernels to measure it with
     }
 

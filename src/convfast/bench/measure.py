@@ -3,7 +3,8 @@
 - Every library has a process of its own: in one process the threads of one runtime spin while another is timed.
 - All processes use the same CPUs and the same number of threads, and compute in float32.
 - A layer is measured in rounds, every row once a round, in a rotating order: what disturbs, disturbs all alike.
-- One works at a time, and before each turn a pause lets the threads of the one before fall asleep.
+- One works at a time. On Linux the others are stopped (SIGSTOP), because the threads of some runtimes spin for long
+  after their work; elsewhere a pause lets them fall asleep. Calls before the samples of a turn warm everything again.
 - Every answer is compared with float64 before the clock starts; a wrong one is not timed. The answer to a changed
   input must change, and the last answer must still be the first.
 - Between the turns the same reference loop runs: the limit that shares are counted from, and the proof of calm.
@@ -20,15 +21,17 @@ from statistics import median, quantiles
 import numpy as np
 
 from convfast.bench import limits
-from convfast.bench.process import Ended, Process
+from convfast.bench.process import STOPS, Ended, Process
 from convfast.bench.truth import arrays, error, exact
 from convfast.bench.worker import layer_words
 
 FORMAT = "convfast-bench 1"
-PAUSE_S = 0.02  # threads that spin after their work have gone to sleep by then
+PAUSE_S = 0.005 if STOPS else 0.02  # between turns; most threads that spin after their work sleep after 20 ms
 SAMPLE_S = 50e-6  # shorter calls are repeated within one sample: the clock costs 0.05 us
 REFERENCE_S = 0.004  # one reading of the reference loop
 BANDWIDTH_S = 0.02
+ROUNDS_LEAST = 2
+VERY_SLOW = 5  # turns that one call takes
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Settings:
     threads: int
     rounds: int = 6
     calls: int = 5  # a round: 30 in all
-    turn_s: float = 0.1  # a slow row has fewer calls in a round, at least one
+    turn_s: float = 0.1  # a slow row has fewer calls in a round, at least one; a very slow one in the first rounds only
     flushed: int = 3  # calls with flushed caches
     seconds: float = float("inf")  # when this time is over, the remaining rounds and layers are left out
 
@@ -141,7 +144,7 @@ class Bench:
                 if self.check(contender, entry, layer, row, truth, answer):
                     entries.append((contender, entry, []))
         del truth
-        bandwidth = self.reference[0].ask("bandwidth", bytes=layer.bytes, seconds=BANDWIDTH_S)["gbps"]
+        bandwidth = self.reference[0].ask("bandwidth", size=layer.bytes, seconds=BANDWIDTH_S)["gbps"]
         peaks = self.rounds(layer, entries, done, width)
         for contender, entry, samples in entries:
             if entry["status"] == "ok":
@@ -167,7 +170,7 @@ class Bench:
         """Rounds of turns; the readings of the reference loop."""
         s, peaks = self.settings, []
         for i in range(s.rounds):
-            if i >= 2 and self.out_of_time(done + width):
+            if i >= ROUNDS_LEAST and self.out_of_time(done + width):
                 break
             self.tell(done + width * i / s.rounds, f"{layer.name}: round {i + 1} of {s.rounds}")
             time.sleep(PAUSE_S)
@@ -175,7 +178,8 @@ class Bench:
             self.drift.add(peaks[-1])
             start = i * len(entries) // s.rounds
             for contender, entry, samples in entries[start:] + entries[:start]:
-                if entry["status"] == "ok":
+                very_slow = i >= ROUNDS_LEAST and entry["call_s"] > VERY_SLOW * s.turn_s
+                if entry["status"] == "ok" and not very_slow:
                     time.sleep(PAUSE_S)
                     self.turn(contender, entry, samples)
         return peaks

@@ -3,12 +3,16 @@
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 
 PATIENCE = 120  # seconds for one command: compilers and the slowest loops need a few
+# Between its turns a process is stopped: threads of some runtimes spin for a second after their work. Only Linux can
+# promise to end a stopped process when its parent dies.
+STOPS = sys.platform == "linux"
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS", "CONVFAST_NUM_THREADS",
@@ -50,17 +54,23 @@ class Process:
         if line is None:
             self.process.wait()
             raise Ended(f"its process ended with code {self.process.returncode}: {self.last_words()}")
+        self._signal("SIGSTOP")
         reply = json.loads(line)
         self.cpu_s = reply.pop("cpu_s")
         return reply
 
     def ask(self, do, **arguments):
+        self._signal("SIGCONT")
         try:
             self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
             self.process.stdin.flush()
         except (BrokenPipeError, OSError):
             pass  # the answer says why
         return self._answer()
+
+    def _signal(self, name):
+        if STOPS:
+            self.process.send_signal(getattr(signal, name))
 
     def last_words(self):
         self.errors.seek(0)
@@ -69,6 +79,7 @@ class Process:
 
     def close(self):
         """End the process, if it has not ended."""
+        self._signal("SIGCONT")
         try:
             self.process.stdin.close()
             self.process.wait(timeout=2)

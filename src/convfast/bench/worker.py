@@ -3,18 +3,22 @@
     python -m convfast.bench.worker <module>:<class> <threads> <cpus>
 
 A command names a method of Worker and its arguments: {"do": "time", "row": "torch", "calls": 5, "repeat": 1}. Nothing
-runs between commands: while another contender has its turn, this one waits in a read.
+runs between commands: while another contender has its turn, this one is stopped, or waits in a read.
 """
 
+import ctypes
 import gc
 import importlib
 import json
 import os
+import signal
 import sys
 import time
 import traceback
 
 FLUSH_BYTES = 128 << 20  # larger than the caches of common machines
+WARM_S = 0.002  # calls before the clock starts: they wake threads, caches and the CPU's clock
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 SAME = 1e-3  # two answers of one contender differ by less, or one of them is wrong
 
 
@@ -76,14 +80,17 @@ class Worker:
         return {"setup_s": setup, "first_s": first, "call_s": again, "fresh": fresh}
 
     def time(self, row, calls, repeat):
-        """`calls` samples, each the mean of `repeat` calls in a row; one call before them wakes threads and caches."""
+        """`calls` samples, each the mean of `repeat` calls in a row. A single slow one starts cold."""
         import numpy as np
 
         call, first = self.calls[row]
         gc.disable()
         samples, y = [], None
-        if calls * repeat > 1:
+        warm = time.perf_counter() + WARM_S
+        while calls * repeat > 1:
             call()
+            if time.perf_counter() > warm:
+                break
         for _ in range(calls):
             begin = time.perf_counter()
             for _ in range(repeat):
@@ -106,22 +113,19 @@ class Worker:
         return {"samples": samples}
 
     def peak(self, seconds, isa=None):
-        """The multiply-add peak in GFLOPS."""
-        from convfast import _core
+        from convfast.bench import limits
 
-        before = _core.use_isa(isa) if isa else None
-        gflops = _core.fma_peak(self.threads, seconds)
-        if isa:
-            _core.use_isa(before)
-        return {"gflops": gflops}
+        return {"gflops": limits.peak(self.threads, seconds, isa)}
 
-    def bandwidth(self, bytes, seconds):
-        from convfast import _core
+    def bandwidth(self, size, seconds):
+        from convfast.bench import limits
 
-        return {"gbps": _core.stream_bandwidth(self.threads, bytes, seconds)}
+        return {"gbps": limits.bandwidth(self.threads, size, seconds)}
 
 
 def main(spec, threads, cpus):
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # this process may be stopped when its parent dies
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not stand between the answers
     if cpus and hasattr(os, "sched_setaffinity"):
