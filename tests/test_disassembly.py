@@ -22,7 +22,8 @@ pytestmark = pytest.mark.skipif(which("objdump") is None, reason="objdump is not
 
 def binaries():
     """The archives of a build tree, one for each instruction set; else the installed extension."""
-    archives = sorted((ROOT / "build").glob("temp*/**/libconvfast_*.a"))
+    names = [f"libconvfast_{stub.stem}.a" for stub in (ROOT / "csrc" / "isa").glob("*.c")]
+    archives = sorted(path for name in names for path in (ROOT / "build").glob(f"temp*/**/{name}"))
     return archives or [Path(_core.__file__)]
 
 

@@ -3,7 +3,6 @@
 import ctypes
 import platform
 import re
-import subprocess
 import sys
 import time
 
@@ -72,25 +71,6 @@ def test_configuration_is_shown(capsys):
         assert piece in text
     assert re.search("gcc|clang|msvc", text, re.I)
     assert "openmp" in text.lower()
-
-
-def test_module_shows_the_configuration():
-    run = subprocess.run([sys.executable, "-m", "convfast"], capture_output=True, text=True, timeout=60)
-    assert run.returncode == 0
-    assert run.stderr == ""
-    assert convfast.__version__ in run.stdout
-
-
-def test_selftest_proves_the_installation():
-    run = subprocess.run([sys.executable, "-m", "convfast", "selftest"], capture_output=True, text=True, timeout=120)
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert all(name in run.stdout for name in convfast.available_isas())
-
-
-def test_unknown_command_is_an_error():
-    run = subprocess.run([sys.executable, "-m", "convfast", "sefltest"], capture_output=True, text=True, timeout=60)
-    assert run.returncode == 2
-    assert "selftest" in run.stderr
 
 
 def test_every_public_name_exists_and_is_documented():
