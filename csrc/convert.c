@@ -59,6 +59,7 @@ static inline brain to_brain(float value)
 }
 
 #define PLAIN(value) (value)
+#define IS_TRUE(value) ((value) != 0)
 
 /* A contiguous run is a loop of its own: that one the compiler makes vectors of. */
 #define LOADER(NAME, FROM, TO, CONVERT)                                                                   \
@@ -123,6 +124,10 @@ STORER(f32_f32, float, float, PLAIN)
 STORER(f64_f64, double, double, PLAIN)
 STORER(i32_i32, uint32_t, uint32_t, PLAIN)
 STORER(i64_i64, uint64_t, uint64_t, PLAIN)
+STORER(i64_i32, uint64_t, uint32_t, PLAIN)
+STORER(i64_i16, uint64_t, uint16_t, PLAIN)
+STORER(i64_i8, uint64_t, uint8_t, PLAIN)
+STORER(i64_bool, uint64_t, uint8_t, IS_TRUE)
 
 #define ROW(NAME) {load_##NAME##_f32, load_##NAME##_f64, load_##NAME##_i32, load_##NAME##_i64}
 
@@ -136,11 +141,36 @@ static const cf_store_run storers[CF_COMPUTES][CF_DTYPES] = {
     [CF_COMPUTE_F32] = {[CF_F16] = store_f32_f16, [CF_BF16] = store_f32_bf16, [CF_F32] = store_f32_f32},
     [CF_COMPUTE_F64] = {[CF_F64] = store_f64_f64},
     [CF_COMPUTE_I32] = {[CF_I32] = store_i32_i32},
-    [CF_COMPUTE_I64] = {[CF_I64] = store_i64_i64},
+    [CF_COMPUTE_I64] = {[CF_BOOL] = store_i64_bool, [CF_I8] = store_i64_i8, [CF_U8] = store_i64_i8,
+                        [CF_I16] = store_i64_i16, [CF_U16] = store_i64_i16, [CF_I32] = store_i64_i32,
+                        [CF_U32] = store_i64_i32, [CF_I64] = store_i64_i64, [CF_U64] = store_i64_i64},
 };
 
 cf_load_run cf_loader(cf_dtype from, cf_compute to) { return loaders[from][to]; }
 cf_store_run cf_storer(cf_compute from, cf_dtype to) { return storers[from][to]; }
+
+#define BY_BYTES(runs, bytes) ((bytes) == 1 ? runs[0] : (bytes) == 2 ? runs[1] : (bytes) == 4 ? runs[2] : runs[3])
+
+LOADER(1, uint8_t, uint8_t, PLAIN)
+LOADER(2, uint16_t, uint16_t, PLAIN)
+LOADER(4, uint32_t, uint32_t, PLAIN)
+LOADER(8, uint64_t, uint64_t, PLAIN)
+STORER(1, uint8_t, uint8_t, PLAIN)
+STORER(2, uint16_t, uint16_t, PLAIN)
+STORER(4, uint32_t, uint32_t, PLAIN)
+STORER(8, uint64_t, uint64_t, PLAIN)
+
+cf_load_run cf_copy_loader(size_t bytes)
+{
+    static const cf_load_run runs[] = {load_1, load_2, load_4, load_8};
+    return BY_BYTES(runs, bytes);
+}
+
+cf_store_run cf_copy_storer(size_t bytes)
+{
+    static const cf_store_run runs[] = {store_1, store_2, store_4, store_8};
+    return BY_BYTES(runs, bytes);
+}
 
 cf_compute cf_compute_of(cf_dtype dtype)
 {

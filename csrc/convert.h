@@ -19,4 +19,8 @@ cf_load_run cf_loader(cf_dtype from, cf_compute to);
 typedef void (*cf_store_run)(char *restrict to, ptrdiff_t stride, const void *restrict from, ptrdiff_t n);
 cf_store_run cf_storer(cf_compute from, cf_dtype to);
 
+/* The same for elements of 1, 2, 4 or 8 bytes that only move. */
+cf_load_run cf_copy_loader(size_t bytes);
+cf_store_run cf_copy_storer(size_t bytes);
+
 #endif

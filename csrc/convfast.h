@@ -17,7 +17,10 @@ typedef enum {
     CF_EMPTY_OUTPUT,   /* the window is larger than the padded input */
     CF_BAD_GROUPS,     /* groups does not divide C or K */
     CF_BAD_CHANNELS,   /* the filters' C/groups is not the input's */
-    CF_NOT_APPLICABLE  /* the algorithm asked for cannot do this job */
+    CF_NOT_APPLICABLE, /* the algorithm asked for cannot do this job */
+    CF_EMPTY_PLANE,    /* there is nothing to pool or to repeat */
+    CF_WIDE_PADDING,   /* a pooling window could lie in the padding wholly */
+    CF_CROPPED_AWAY    /* more rows or columns are cropped than there are */
 } cf_status;
 
 typedef enum {
@@ -113,6 +116,47 @@ cf_status cf_conv2d_input_grad(const cf_conv2d_options *options, const cf_array 
                                cf_vector bias, const cf_array *dx);
 cf_status cf_conv2d_weight_grad(const cf_conv2d_options *options, const cf_array *x, const cf_array *grad,
                                 const cf_array *dw);
+
+/* Pooling. Maxima keep the dtype of x; means are computed in the compute type of y (float64 of integers). */
+typedef enum { CF_POOL_MAX, CF_POOL_AVG } cf_pool_kind;
+
+typedef struct {
+    ptrdiff_t size[2], stride[2], dilation[2], pad[2][2]; /* pad is read only with CF_PAD_NUMBERS */
+    cf_padding padding;
+    cf_pool_kind kind;
+    int ceil_mode;
+    int count_padding;     /* a mean counts the cells of the padding */
+    double divisor;        /* a mean divides by this; 0: by the cells of its window */
+    int adaptive;          /* window i of P covers floor(i*H/P) <= h < ceil((i+1)*H/P); size holds the outputs */
+    int channels_last;
+} cf_pool2d_options;
+
+cf_status cf_pool2d_geometry(const cf_pool2d_options *options, const ptrdiff_t x_shape[4], cf_axis axes[2]);
+cf_status cf_pool2d(const cf_pool2d_options *options, const cf_array *x, const cf_array *y);
+/* Where the maxima stand: int64 h*W + w of the first of equals, -1 for a window without a cell. */
+cf_status cf_max_pool2d_indices(const cf_pool2d_options *options, const cf_array *x, const cf_array *indices);
+
+/* y = total over the window where x is the window's maximum, else 0; y has the dtype the totals are computed in. */
+cf_status cf_local_max_sum2d(const ptrdiff_t size[2], int channels_last, const cf_array *x, const cf_array *y);
+
+/* Padding. pad may be negative: that many rows or columns are cropped, after `interior` values were put between
+   neighbours and before anything is added. `value` holds one element's bits. */
+typedef struct {
+    ptrdiff_t pad[2][2], interior[2];
+    cf_padding_mode mode;
+    uint64_t value;
+} cf_pad2d_options;
+
+cf_status cf_pad2d_geometry(const cf_pad2d_options *options, const ptrdiff_t x_shape[4], ptrdiff_t out[2]);
+cf_status cf_pad2d(const cf_pad2d_options *options, const cf_array *x, const cf_array *y);
+
+/* Columns, described as (N, C, taps, outputs): taps r*S + s, outputs p*Q + q. */
+cf_status cf_im2col(const cf_axis axes[2], const cf_array *x, const cf_array *cols);
+cf_status cf_col2im(const cf_axis axes[2], const cf_array *cols, const cf_array *x);
+
+/* Resampling to the size of y: nearest neighbours of any dtype, or bilinear in the compute type of y. */
+typedef enum { CF_RESIZE_NEAREST, CF_RESIZE_BILINEAR, CF_RESIZE_BILINEAR_CORNERS } cf_resize_mode;
+cf_status cf_resize2d(cf_resize_mode mode, const cf_array *x, const cf_array *y);
 
 /* Process */
 void cf_set_threads(int n);       /* 0: back to the default */

@@ -94,6 +94,55 @@ cf_status cf_conv2d_geometry(const cf_conv2d_options *options, const ptrdiff_t x
     return CF_OK;
 }
 
+/* With ceil_mode the outputs are rounded up, but no window begins beyond the input and the padding before it. */
+static cf_status round_up(cf_axis *axis)
+{
+    const ptrdiff_t spare = axis->in + axis->pad_before + axis->pad_after - axis->dilation * (axis->size - 1) - 1;
+    if (spare <= -axis->stride) return CF_EMPTY_OUTPUT;
+    axis->out = (spare < 0 ? 0 : cf_ceil_div(spare, axis->stride)) + 1;
+    if ((axis->out - 1) * axis->stride >= axis->in + axis->pad_before) --axis->out;
+    return axis->out < 1 ? CF_EMPTY_OUTPUT : CF_OK;
+}
+
+cf_status cf_pool2d_geometry(const cf_pool2d_options *options, const ptrdiff_t x_shape[4], cf_axis axes[2])
+{
+    for (int i = 0; i < 2; ++i) {
+        cf_axis *axis = &axes[i];
+        *axis = (cf_axis){.in = x_shape[2 + i], .size = options->size[i], .stride = options->stride[i],
+                          .dilation = options->dilation[i], .pad_before = options->pad[i][0],
+                          .pad_after = options->pad[i][1]};
+        if (axis->in < 1) return CF_EMPTY_PLANE;
+        if (options->adaptive) {
+            *axis = (cf_axis){.in = axis->in, .size = 1, .stride = 1, .dilation = 1, .out = options->size[i]};
+            continue;
+        }
+        cf_status status = cf_axis_resolve(axis, options->padding);
+        if (status != CF_OK && status != CF_EMPTY_OUTPUT) return status;
+        if (cf_max(axis->pad_before, axis->pad_after) > axis->dilation * (axis->size - 1)) return CF_WIDE_PADDING;
+        if (options->ceil_mode) status = round_up(axis);
+        if (status != CF_OK) return status;
+    }
+    return too_many(x_shape[0], x_shape[1], axes[0].in, axes[1].in) ||
+                   too_many(x_shape[0], x_shape[1], axes[0].out, axes[1].out) ? CF_TOO_LARGE : CF_OK;
+}
+
+cf_status cf_pad2d_geometry(const cf_pad2d_options *options, const ptrdiff_t x_shape[4], ptrdiff_t out[2])
+{
+    for (int i = 0; i < 2; ++i) {
+        const ptrdiff_t in = x_shape[2 + i], before = options->pad[i][0], after = options->pad[i][1];
+        const ptrdiff_t spread = in < 1 ? in : cf_add(in, cf_mul(in - 1, options->interior[i]));
+        if (spread > CF_LARGEST || before > CF_LARGEST || after > CF_LARGEST) return CF_TOO_LARGE;
+        if (before < -CF_LARGEST || after < -CF_LARGEST) return CF_CROPPED_AWAY;
+        const ptrdiff_t kept = spread + cf_min(before, 0) + cf_min(after, 0);
+        if (kept < 0) return CF_CROPPED_AWAY;
+        out[i] = kept + cf_max(before, 0) + cf_max(after, 0);
+        if (out[i] < 1) return CF_EMPTY_OUTPUT;
+        if (kept == 0 && options->mode != CF_MODE_CONSTANT) return CF_EMPTY_PLANE;
+    }
+    return too_many(x_shape[0], x_shape[1], x_shape[2], x_shape[3]) ||
+                   too_many(x_shape[0], x_shape[1], out[0], out[1]) ? CF_TOO_LARGE : CF_OK;
+}
+
 ptrdiff_t cf_source_index(ptrdiff_t i, ptrdiff_t size, cf_padding_mode mode)
 {
     if (i >= 0 && i < size) return i;

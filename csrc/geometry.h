@@ -13,6 +13,13 @@ static inline ptrdiff_t cf_max(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b;
 static inline ptrdiff_t cf_ceil_div(ptrdiff_t a, ptrdiff_t b) { return a / b + (a % b != 0); }
 static inline ptrdiff_t cf_round_up(ptrdiff_t a, ptrdiff_t b) { return cf_ceil_div(a, b) * b; }
 
+/* Cells that a resolved window reaches beyond its first, and that `outputs` neighbouring windows see. */
+static inline ptrdiff_t cf_axis_reach(const cf_axis *axis) { return axis->dilation * (axis->size - 1); }
+static inline ptrdiff_t cf_axis_covered(const cf_axis *axis, ptrdiff_t outputs)
+{
+    return cf_add(cf_mul(outputs - 1, axis->stride), cf_axis_reach(axis) + 1);
+}
+
 /* The cell of an axis of `size` cells that padded position i (may be negative or beyond) repeats; -1 for a zero. */
 ptrdiff_t cf_source_index(ptrdiff_t i, ptrdiff_t size, cf_padding_mode mode);
 

@@ -47,9 +47,45 @@ typedef struct {
     void (*transpose)(const void *from, ptrdiff_t from_step, void *to, ptrdiff_t to_step);
 } cf_leaves;
 
+/* A sum of a window is formed in chains of this many terms, whose sums are added without loss: 16 additions err by
+   16 * 2e-8 of the sum, in each direction of the window. */
+#define CF_SUM_CHAIN 16
+
+/* Windows of one type, reduced by the maximum (NaN is larger than everything, of equals the first wins) or the sum.
+   Offsets, pitches and strides are in elements; no alignment is assumed; `to` overlaps nothing. */
+typedef struct {
+    /* to[i] = reduction over t < count of from[taps[t] + i], divided by `divisor` if it is a sum, for i < n;
+       count >= 1. Rows of a plane, steps along a row and phases are all just other taps. */
+    void (*taps)(void *to, const void *from, const ptrdiff_t *taps, ptrdiff_t count, ptrdiff_t n, double divisor);
+    /* The reduction of n >= 1 neighbours: the maximum as one element; the sum as a double, of at most CF_RUN numbers
+       lest its chains grow long. */
+    void (*run)(void *to, const void *from, ptrdiff_t n);
+    /* to[phase * pitch + i] = from[i * stride + phase] for phase < phases and i < n; reads from[0 .. n * stride). */
+    void (*split)(void *to, ptrdiff_t pitch, const void *from, ptrdiff_t stride, ptrdiff_t phases, ptrdiff_t n);
+    /* Maxima only: the place of the first maximum of n >= 1 neighbours. */
+    ptrdiff_t (*first)(const void *from, ptrdiff_t n);
+} cf_window_leaves;
+
+#define CF_RUN 512
+
+/* Lines of numbers of one compute type, n long; nothing overlaps. */
+typedef struct {
+    void (*add)(void *to, ptrdiff_t stride, const void *from, ptrdiff_t n); /* to[i * stride] += from[i] */
+    /* to[i] = 0 unless cells[i] == best[i] or best[i] is NaN */
+    void (*peaks)(void *to, const void *cells, const void *best, ptrdiff_t n);
+    /* to[i] = (1 - share) * a[i] + share * b[i] */
+    void (*blend)(void *to, const void *a, const void *b, double share, ptrdiff_t n);
+    /* to[i] = (1 - share[i]) * from[near[i]] + share[i] * from[far[i]], without the second where its share is 0 */
+    void (*pick_blend)(void *to, const void *from, const ptrdiff_t *near, const ptrdiff_t *far, const double *share,
+                       ptrdiff_t n);
+} cf_line_leaves;
+
 typedef struct {
     const char *name;
     const cf_leaves *leaves[4];        /* by cf_compute */
+    const cf_window_leaves *maxima[13]; /* by cf_dtype; float16 and bfloat16 as float32, bool as a byte */
+    const cf_window_leaves *sums[4];   /* by cf_compute */
+    const cf_line_leaves *lines[4];    /* by cf_compute */
     float (*fma_burst)(ptrdiff_t n);   /* n rounds of CF_BURST independent multiply-adds of whole vectors */
     ptrdiff_t burst_flops;             /* of one round */
     void (*stream_add)(ptrdiff_t n, const float *a, const float *b, float *y); /* y = a + b; n a multiple of 16 */

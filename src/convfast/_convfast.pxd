@@ -1,5 +1,7 @@
 # csrc/convfast.h in Cython's words.
 
+from libc.stdint cimport uint64_t
+
 cdef extern from "convfast.h" nogil:
     ctypedef enum cf_status:
         CF_OK
@@ -10,6 +12,9 @@ cdef extern from "convfast.h" nogil:
         CF_BAD_GROUPS
         CF_BAD_CHANNELS
         CF_NOT_APPLICABLE
+        CF_EMPTY_PLANE
+        CF_WIDE_PADDING
+        CF_CROPPED_AWAY
 
     ctypedef enum cf_dtype:
         CF_BOOL
@@ -114,6 +119,42 @@ cdef extern from "convfast.h" nogil:
                                    cf_vector bias, const cf_array *dx)
     cf_status cf_conv2d_weight_grad(const cf_conv2d_options *options, const cf_array *x, const cf_array *grad,
                                     const cf_array *dw)
+
+    ctypedef enum cf_pool_kind:
+        CF_POOL_MAX
+        CF_POOL_AVG
+
+    ctypedef struct cf_pool2d_options:
+        ptrdiff_t size[2]
+        ptrdiff_t stride[2]
+        ptrdiff_t dilation[2]
+        ptrdiff_t pad[2][2]
+        cf_padding padding
+        cf_pool_kind kind
+        int ceil_mode, count_padding, adaptive, channels_last
+        double divisor
+
+    ctypedef struct cf_pad2d_options:
+        ptrdiff_t pad[2][2]
+        ptrdiff_t interior[2]
+        cf_padding_mode mode
+        uint64_t value
+
+    ctypedef enum cf_resize_mode:
+        CF_RESIZE_NEAREST
+        CF_RESIZE_BILINEAR
+        CF_RESIZE_BILINEAR_CORNERS
+
+    cf_status cf_axis_resolve(cf_axis *axis, cf_padding padding)
+    cf_status cf_pool2d_geometry(const cf_pool2d_options *options, const ptrdiff_t *x_shape, cf_axis *axes)
+    cf_status cf_pool2d(const cf_pool2d_options *options, const cf_array *x, const cf_array *y)
+    cf_status cf_max_pool2d_indices(const cf_pool2d_options *options, const cf_array *x, const cf_array *indices)
+    cf_status cf_local_max_sum2d(const ptrdiff_t *size, int channels_last, const cf_array *x, const cf_array *y)
+    cf_status cf_pad2d_geometry(const cf_pad2d_options *options, const ptrdiff_t *x_shape, ptrdiff_t *out)
+    cf_status cf_pad2d(const cf_pad2d_options *options, const cf_array *x, const cf_array *y)
+    cf_status cf_im2col(const cf_axis *axes, const cf_array *x, const cf_array *cols)
+    cf_status cf_col2im(const cf_axis *axes, const cf_array *cols, const cf_array *x)
+    cf_status cf_resize2d(cf_resize_mode mode, const cf_array *x, const cf_array *y)
 
     void cf_set_threads(int n)
     int cf_get_threads()

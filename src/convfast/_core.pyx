@@ -6,6 +6,7 @@ cimport numpy as cnp
 from cpython.long cimport PyLong_CheckExact
 from cpython.number cimport PyIndex_Check
 from cpython.unicode cimport PyUnicode_Check
+from libc.string cimport memcpy
 
 from convfast._convfast cimport *
 
@@ -19,6 +20,7 @@ cnp.import_array()
 
 cdef extern from "Python.h":
     Py_ssize_t PyNumber_AsSsize_t(object o, object exception) except? -1
+    const Py_ssize_t PY_SSIZE_T_MAX
 
 cdef dict PADDINGS = {"valid": CF_PAD_VALID, "same": CF_PAD_SAME, "same_lower": CF_PAD_SAME_LOWER, "full": CF_PAD_FULL}
 cdef dict PADDING_MODES = {"constant": CF_MODE_CONSTANT, "edge": CF_MODE_EDGE, "reflect": CF_MODE_REFLECT,
@@ -79,7 +81,8 @@ cdef int pair(str function, str name, object value, Py_ssize_t least, int axes, 
     raise errors.not_a_size(function, name, value, least, form)
 
 
-cdef int parse_padding(str function, object value, int axes, cf_conv2d_options *options) except -1:
+cdef int parse_padding(str function, object value, int axes, cf_conv2d_options *options,
+                       Py_ssize_t least=0) except -1:
     cdef str form
     cdef ptrdiff_t both[2]
     cdef int axis, side
@@ -96,27 +99,27 @@ cdef int parse_padding(str function, object value, int axes, cf_conv2d_options *
     if is_integer(value):
         for axis in range(2 - axes, 2):
             for side in range(2):
-                options.pad[axis][side] = size(function, "padding", value, 0, value, form)
+                options.pad[axis][side] = size(function, "padding", value, least, value, form)
         return 0
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, (tuple, list)):
         if axes == 1 and len(value) == 1 and isinstance(value[0], (tuple, list)):
-            return parse_padding(function, value[0], axes, options)
+            return parse_padding(function, value[0], axes, options, least)
         if len(value) == 2:
             if axes == 1:
                 for side in range(2):
-                    options.pad[1][side] = size(function, "padding", value[side], 0, value, form)
+                    options.pad[1][side] = size(function, "padding", value[side], least, value, form)
                 return 0
             sides = [item if isinstance(item, (tuple, list)) else (item, item) for item in value]
             mixed = isinstance(value[0], (tuple, list)) != isinstance(value[1], (tuple, list))
             if mixed or len(sides[0]) != 2 or len(sides[1]) != 2:
-                raise errors.not_a_size(function, "padding", value, 0, form)
+                raise errors.not_a_size(function, "padding", value, least, form)
             for axis in range(2):
                 for side in range(2):
-                    options.pad[axis][side] = size(function, "padding", sides[axis][side], 0, value, form)
+                    options.pad[axis][side] = size(function, "padding", sides[axis][side], least, value, form)
             return 0
-    raise errors.not_a_size(function, "padding", value, 0, form)
+    raise errors.not_a_size(function, "padding", value, least, form)
 
 
 cdef int parse_options(str function, int axes, object stride, object padding, object dilation, object groups,
@@ -676,3 +679,4 @@ def compiler():
 
 
 include "_grad.pxi"
+include "_forward.pxi"

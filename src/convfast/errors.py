@@ -211,3 +211,102 @@ def empty_transpose(function, plane, pads, size, stride, dilation, extra, shapes
         f"{function}: the output would be empty: {plane[0]} x {plane[1]} cells, filter {tuple(size)}, stride {stride}, "
         f"dilation {dilation}, output_padding {extra}, less the padding {pads}{shapes_text(shapes)}"
     )
+
+
+def empty_plane(function, verb, shapes):
+    return ValueError(f"{function}: x has planes without a cell, there is nothing to {verb}{shapes_text(shapes)}")
+
+
+def wide_padding(function, pads, size, dilation, shapes):
+    reach = tuple(d * (s - 1) for s, d in zip(size, dilation, strict=True))
+    return ValueError(
+        f"{function}: padding must stay below the window, at most {reach} (vertical, horizontal), not {pads} "
+        f"(size {tuple(size)}, dilation {tuple(dilation)}){shapes_text(shapes)}"
+    )
+
+
+def empty_pooling(function, inputs, size, dilation, padding, shapes):
+    extents = [d * (s - 1) + 1 for s, d in zip(size, dilation, strict=True)]
+    return ValueError(
+        f"{function}: the output would be empty, because the window covers {extents[0]} x {extents[1]} cells "
+        f"(size {tuple(size)}, dilation {tuple(dilation)}) and x has {inputs[0]} x {inputs[1]} "
+        f"with padding={padding!r}{shapes_text(shapes)}"
+    )
+
+
+def zero_divisor(function, value):
+    kind = ValueError if isinstance(value, (int, float, np.number)) and not isinstance(value, bool) else TypeError
+    return kind(f"{function}: divisor_override must be a number that is not zero, not {short(value)}")
+
+
+def cropped_away(function, padding, shapes):
+    return ValueError(f"{function}: padding={padding!r} crops more cells than there are{shapes_text(shapes)}")
+
+
+def empty_padding(function, padding, shapes):
+    return ValueError(f"{function}: the output would be empty with padding={padding!r}{shapes_text(shapes)}")
+
+
+def empty_source(function, mode, shapes):
+    return ValueError(f"{function}: mode={mode!r} cannot extend an empty axis{shapes_text(shapes)}")
+
+
+def needs_constant(function, interior, mode):
+    return ValueError(f"{function}: interior={short(interior)} needs mode='constant', not {mode!r}")
+
+
+def needs_kernel(function, padding):
+    return ValueError(f"{function}: padding={padding!r} depends on a window: kernel_size must be given")
+
+
+def bad_fill(function, value, dtype, reason):
+    kind = TypeError if value is None or isinstance(value, (str, bytes, complex)) else ValueError
+    return kind(f"{function}: value must be a number of dtype {dtype}, not {short(value)}: {reason}")
+
+
+def bad_columns(function, shape, taps, outputs, data_format):
+    form = f"(N, C*{taps}, {outputs})" if data_format == "NCHW" else f"(N, {outputs}, {taps}*C)"
+    return ValueError(f"{function}: cols must have the shape {form}, with or without N, not {tuple(shape)}")
+
+
+def even_size(function, value):
+    return ValueError(f"{function}: size must be odd, so that a window has a middle, not {short(value)}")
+
+
+def size_or_scale(function, size, scale):
+    return ValueError(f"{function}: give either size or scale, not size={short(size)} and scale={short(scale)}")
+
+
+def bad_scale(function, scale):
+    numbers = scale if isinstance(scale, (tuple, list)) else (scale,)
+    numeric = all(isinstance(n, (int, float, np.number)) and not isinstance(n, bool) for n in numbers)
+    kind = ValueError if numeric else TypeError
+    return kind(f"{function}: scale must be a positive number or a pair (h, w) of them, not {short(scale)}")
+
+
+def small_scale(function, scale, shapes):
+    return ValueError(
+        f"{function}: scale={short(scale)} leaves no cell, or more than can be addressed{shapes_text(shapes)}"
+    )
+
+
+def corners_of_nearest(function):
+    return ValueError(f"{function}: align_corners=True needs mode='bilinear'")
+
+
+def bad_levels(function, levels):
+    form = "a sequence of integers, each at least 1"
+    try:
+        numbers = list(levels)
+    except TypeError:
+        return TypeError(f"{function}: levels must be {form}, not {short(levels)}")
+    numeric = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in numbers)
+    return (ValueError if numeric else TypeError)(f"{function}: levels must be {form}, not {short(levels)}")
+
+
+def no_uint64_sum(function):
+    return TypeError(f"{function}: sums of uint64 are not exact in any dtype; convert to int64, or to float64")
+
+
+def unaddressable(function, shapes):
+    return ValueError(f"{function}: sizes, steps and padding together are too large to address{shapes_text(shapes)}")

@@ -1,0 +1,16 @@
+/* window_leaves.inl.h — the leaves of sliding windows for one type. Included by table.inl.h once per type and kind with
+   CF_MAXIMUM, CF_REAL, CF_SIGNED and CF_NAME(x) defined; they are used up here. */
+#include "simd.h"
+
+#include "window_row.inl.h"
+
+#undef LANES
+#undef vec
+#undef vec_load
+#undef vec_store
+#undef vec_fill
+#undef vec_clamp
+#undef CF_MAXIMUM
+#undef CF_REAL
+#undef CF_SIGNED
+#undef CF_NAME

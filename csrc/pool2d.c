@@ -1,0 +1,298 @@
+/* pool2d.c — maxima and means of windows:
+
+     y[n,c,p,q] = max over r, s of   x[n, c, p*stride + r*dilation - top, q*stride + s*dilation - left]
+     y[n,c,p,q] = sum over r, s of   x[...] / cells(p, q)
+
+   cells(p, q) is `divisor`, or the number of cells that the window has in the plane, or in the padded plane. Padding is
+   never chosen and adds nothing; a window without a cell gives the least value. Windows of a regular grid are computed
+   in tiles (windows.c); whole planes, adaptive windows and giants one by one, in pieces of CF_RUN numbers.
+
+   The caller guarantees shapes that cf_pool2d_geometry accepts, a y of that shape and of the dtype of x (maxima) or of
+   float16, bfloat16, float32 or float64 (means), which overlaps no input. */
+#include "dispatch.h"
+#include "geometry.h"
+#include "parallel.h"
+#include "windows.h"
+#include "workspace.h"
+
+#include <string.h>
+
+#define WORKSPACE_BYTES_MAX ((size_t)64 << 20)
+/* Cells that one core pools in a microsecond, roughly: for choosing threads and the size of tasks. */
+#define CELLS_PER_MICROSECOND 2000.0
+#define TASK_CELLS 32768 /* 16 us: much longer than handing out a task takes */
+/* One by one with channels last: this many channels and cells of a window at a time. */
+#define EACH_CHANNELS 256
+#define EACH_TAPS 64
+
+typedef struct {
+    cf_windows windows;
+    const cf_array *y;
+    cf_store_run store;
+    cf_window_output output;
+    ptrdiff_t planes, row_tiles, col_tiles, items, grain; /* an item is a tile or, one by one, a row of outputs */
+} job;
+
+static const char *plane_of(const job *j, const cf_array *a, ptrdiff_t plane)
+{
+    const ptrdiff_t C = j->windows.unit == 1 ? a->shape[1] : 1;
+    return a->data + plane / C * a->strides[0] + plane % C * a->strides[1];
+}
+
+static void run_tiles(const void *context, ptrdiff_t task, char *workspace)
+{
+    const job *j = context;
+    const cf_windows *windows = &j->windows;
+    const ptrdiff_t tiles = j->row_tiles * j->col_tiles, end = cf_min(j->items, (task + 1) * j->grain);
+    for (ptrdiff_t item = task * j->grain; item < end; ++item) {
+        const ptrdiff_t plane = item / tiles, at = item % tiles;
+        const ptrdiff_t p = at / j->col_tiles * windows->rows, q = at % j->col_tiles * windows->cols;
+        cf_window_output output = j->output;
+        output.data = (char *)plane_of(j, j->y, plane) + p * output.row + q * output.cell;
+        cf_windows_tile(windows, plane_of(j, windows->x, plane), p, cf_min(p + windows->rows, windows->h.out), q,
+                        cf_min(q + windows->cols, windows->w.out), &output, workspace);
+    }
+}
+
+/* Numbers `begin` to `begin + n` of a plane or row of `cols` in a row, gathered if they do not lie side by side. */
+static const void *piece(const job *j, const char *plane, ptrdiff_t begin, ptrdiff_t n, char *buffer)
+{
+    const cf_windows *windows = &j->windows;
+    const cf_array *x = windows->x;
+    const ptrdiff_t cols = windows->w.in, step = x->strides[2];
+    if (windows->direct && (step == cols * windows->size || begin / cols == (begin + n - 1) / cols))
+        return plane + begin / cols * step + begin % cols * windows->size;
+    for (ptrdiff_t done = 0; done < n;) {
+        const ptrdiff_t col = (begin + done) % cols, count = cf_min(n - done, cols - col);
+        cf_windows_load(windows, plane + (begin + done) / cols * step, col, 1, count, buffer + done * windows->size);
+        done += count;
+    }
+    return buffer;
+}
+
+static double divisor_of(const cf_windows *windows, ptrdiff_t p, ptrdiff_t q)
+{
+    return windows->divisor != 0 ? windows->divisor
+                                 : (double)cf_windows_counted(windows, &windows->h, p) *
+                                       (double)cf_windows_counted(windows, &windows->w, q);
+}
+
+/* A mean, divided and rounded to the compute type once. */
+static void put_mean(const cf_windows *windows, double sum, double divisor, char *to)
+{
+    const double mean = sum / divisor;
+    const float rounded = (float)mean;
+    if (windows->size == 4)
+        memcpy(to, &rounded, 4);
+    else
+        memcpy(to, &mean, 8);
+}
+
+static void one_of_plane(const job *j, const char *plane, ptrdiff_t p, ptrdiff_t q, char *buffer, char *to)
+{
+    const cf_windows *windows = &j->windows;
+    const cf_span rows = cf_windows_span(windows, &windows->h, p), cols = cf_windows_span(windows, &windows->w, q);
+    const ptrdiff_t W = windows->w.in, size = windows->size, across = windows->w.dilation, down = windows->h.dilation;
+    const int flat = cols.count == W && across == 1 && down == 1; /* whole rows: one long run */
+    const ptrdiff_t runs = flat ? 1 : rows.count, length = flat ? rows.count * W : cols.count;
+    double sum = 0;
+    uint64_t best[2] = {0};
+    memcpy(best, &windows->nothing, (size_t)size);
+    for (ptrdiff_t run = 0; run < runs; ++run) {
+        const ptrdiff_t begin = (rows.begin + run * down) * W + cols.begin;
+        for (ptrdiff_t i = 0; i < length; i += CF_RUN) {
+            const ptrdiff_t n = cf_min(CF_RUN, length - i);
+            const void *from = buffer;
+            if (across == 1)
+                from = piece(j, plane, begin + i, n, buffer);
+            else
+                cf_windows_load(windows, plane + begin / W * windows->x->strides[2], cols.begin + i * across, across, n,
+                                buffer);
+            if (windows->sums) {
+                double part;
+                windows->leaves->run(&part, from, n);
+                sum += part;
+            } else {
+                windows->leaves->run((char *)best + size, from, n);
+                windows->leaves->run(best, best, 2);
+            }
+        }
+    }
+    if (windows->sums)
+        put_mean(windows, sum, divisor_of(windows, p, q), to);
+    else
+        memcpy(to, best, (size_t)size);
+}
+
+/* Channels c to c + n of one output with channels last. */
+static void one_of_pixels(const job *j, const char *plane, ptrdiff_t p, ptrdiff_t q, ptrdiff_t c, ptrdiff_t n,
+                          char *buffer, char *to)
+{
+    const cf_windows *windows = &j->windows;
+    const cf_array *x = windows->x;
+    const cf_span rows = cf_windows_span(windows, &windows->h, p), cols = cf_windows_span(windows, &windows->w, q);
+    const ptrdiff_t size = windows->size, cells = rows.count * cols.count;
+    char *part = buffer + EACH_TAPS * EACH_CHANNELS * size, *best = part + EACH_CHANNELS * size;
+    double *sums = (double *)(best + 2 * EACH_CHANNELS * size);
+    ptrdiff_t taps[EACH_TAPS];
+    for (ptrdiff_t i = 0; i < n; ++i) memcpy(best + i * size, &windows->nothing, (size_t)size), sums[i] = 0;
+    plane += c * x->strides[1];
+    for (ptrdiff_t cell = 0; cell < cells; cell += EACH_TAPS) {
+        const ptrdiff_t count = cf_min(EACH_TAPS, cells - cell);
+        for (ptrdiff_t t = 0; t < count; ++t) {
+            const ptrdiff_t h = rows.begin + (cell + t) / cols.count * windows->h.dilation;
+            const ptrdiff_t w = cols.begin + (cell + t) % cols.count * windows->w.dilation;
+            const ptrdiff_t offset = h * x->strides[2] + w * x->strides[3];
+            taps[t] = windows->direct ? offset / size : t * n;
+            if (!windows->direct) windows->load(buffer + t * n * size, plane + offset, x->strides[1], n);
+        }
+        windows->leaves->taps(part, windows->direct ? plane : buffer, taps, count, n, 1);
+        if (windows->sums) {
+            for (ptrdiff_t i = 0; i < n; ++i)
+                sums[i] += size == 4 ? (double)((const float *)part)[i] : ((const double *)part)[i];
+        } else {
+            const ptrdiff_t both[2] = {(best - part) / size, 0};
+            windows->leaves->taps(best + EACH_CHANNELS * size, part, both, 2, n, 1);
+            memcpy(best, best + EACH_CHANNELS * size, (size_t)(n * size));
+        }
+    }
+    const double divisor = windows->sums ? divisor_of(windows, p, q) : 1;
+    for (ptrdiff_t i = 0; i < n && windows->sums; ++i) put_mean(windows, sums[i], divisor, best + i * size);
+    memcpy(to, best, (size_t)(n * size));
+}
+
+static void run_each(const void *context, ptrdiff_t task, char *workspace)
+{
+    const job *j = context;
+    const cf_windows *windows = &j->windows;
+    const ptrdiff_t end = cf_min(j->items, (task + 1) * j->grain), cell = j->y->strides[3], unit = windows->unit;
+    char *const result = workspace, *const buffer = workspace + EACH_CHANNELS * sizeof(double);
+    for (ptrdiff_t item = task * j->grain; item < end; ++item) {
+        const ptrdiff_t p = item % windows->h.out;
+        const char *plane = plane_of(j, windows->x, item / windows->h.out);
+        char *row = (char *)plane_of(j, j->y, item / windows->h.out) + p * j->y->strides[2];
+        for (ptrdiff_t q = 0; q < windows->w.out; ++q, row += cell)
+            for (ptrdiff_t c = 0; c < unit; c += EACH_CHANNELS) {
+                const ptrdiff_t n = cf_min(EACH_CHANNELS, unit - c);
+                if (unit == 1)
+                    one_of_plane(j, plane, p, q, buffer, result);
+                else
+                    one_of_pixels(j, plane, p, q, c, n, buffer, result);
+                j->store(row + c * j->y->strides[1], j->y->strides[1], result, n);
+            }
+    }
+}
+
+/* Whole multiples make a regular grid. */
+static void adapt(cf_windows *windows)
+{
+    cf_axis *axes[2] = {&windows->h, &windows->w};
+    if (windows->h.in % windows->h.out != 0 || windows->w.in % windows->w.out != 0) return;
+    for (int i = 0; i < 2; ++i) axes[i]->size = axes[i]->stride = axes[i]->in / axes[i]->out;
+    windows->adaptive = 0;
+}
+
+static cf_status run(job *j, int tiled, size_t each)
+{
+    const cf_windows *windows = &j->windows;
+    const double cells = (double)windows->x->shape[0] * (double)windows->x->shape[1] *
+                         ((double)windows->h.in * (double)windows->w.in + (double)windows->h.out * (double)windows->w.out);
+    const double grain = TASK_CELLS / (cells / (double)j->items);
+    j->grain = grain < 1 ? 1 : grain > (double)j->items ? j->items : (ptrdiff_t)grain;
+    const ptrdiff_t tasks = cf_ceil_div(j->items, j->grain);
+    int threads = cf_threads_for(cells / CELLS_PER_MICROSECOND, tasks);
+    if (each * (size_t)threads > WORKSPACE_BYTES_MAX) threads = (int)(WORKSPACE_BYTES_MAX / each);
+    char *workspace = cf_acquire(each * (size_t)threads);
+    if (workspace == NULL) return CF_NO_MEMORY;
+    cf_parallel_for(tasks, threads, tiled ? run_tiles : run_each, j, workspace, each);
+    cf_release(workspace);
+    return CF_OK;
+}
+
+cf_status cf_pool2d(const cf_pool2d_options *options, const cf_array *x, const cf_array *y)
+{
+    cf_axis axes[2];
+    const cf_status status = cf_pool2d_geometry(options, x->shape, axes);
+    if (status != CF_OK || x->shape[0] == 0 || x->shape[1] == 0) return status;
+    job j = {.y = y, .windows = {.h = axes[0], .w = axes[1], .unit = options->channels_last ? x->shape[1] : 1,
+                                 .adaptive = options->adaptive, .count_padding = options->count_padding,
+                                 .divisor = options->divisor}};
+    cf_windows *windows = &j.windows;
+    if (options->kind == CF_POOL_MAX)
+        cf_windows_maxima(windows, x, x->dtype);
+    else
+        cf_windows_sums(windows, x, cf_compute_of(y->dtype));
+    if (windows->adaptive) adapt(windows);
+    j.store = windows->dtype == y->dtype ? cf_copy_storer((size_t)windows->size)
+                                         : cf_storer(cf_compute_of(y->dtype), y->dtype);
+    j.output = cf_windows_output(windows, y, j.store);
+    j.planes = x->shape[0] * (windows->unit == 1 ? x->shape[1] : 1);
+    /* A whole plane is one long run: no passes, no temporaries. */
+    const int whole = windows->h.out == 1 && windows->w.out == 1 && windows->h.dilation == 1 && windows->w.dilation == 1;
+    if (cf_windows_plan(windows) && !whole) {
+        j.row_tiles = cf_ceil_div(windows->h.out, windows->rows);
+        j.col_tiles = cf_ceil_div(windows->w.out, windows->cols);
+        j.items = j.planes * j.row_tiles * j.col_tiles;
+        return run(&j, 1, windows->workspace_each);
+    }
+    j.items = j.planes * windows->h.out;
+    return run(&j, 0, (EACH_TAPS + 6) * EACH_CHANNELS * sizeof(double));
+}
+
+/* Indices: each window on its own, row by row; the first of the first row with the largest value wins. */
+
+static int64_t index_of(const job *j, const char *plane, ptrdiff_t p, ptrdiff_t q, char *buffer)
+{
+    const cf_windows *windows = &j->windows;
+    const cf_span rows = cf_windows_span(windows, &windows->h, p), cols = cf_windows_span(windows, &windows->w, q);
+    const ptrdiff_t size = windows->size, across = windows->w.dilation;
+    char *const found = buffer + CF_RUN * size; /* the best so far, and the best of a piece */
+    int64_t index = -1;
+    for (ptrdiff_t r = 0; r < rows.count; ++r) {
+        const ptrdiff_t h = rows.begin + r * windows->h.dilation;
+        for (ptrdiff_t i = 0; i < cols.count; i += CF_RUN) {
+            const ptrdiff_t n = cf_min(CF_RUN, cols.count - i), first = cols.begin + i * across;
+            windows->load(buffer, plane + h * windows->x->strides[2] + first * windows->x->strides[3],
+                          across * windows->x->strides[3], n);
+            const ptrdiff_t place = windows->leaves->first(buffer, n);
+            memcpy(found + size, buffer + place * size, (size_t)size);
+            if (index >= 0 && windows->leaves->first(found, 2) == 0) continue;
+            memcpy(found, found + size, (size_t)size);
+            index = (int64_t)(h * windows->w.in + first + place * across);
+        }
+    }
+    return index;
+}
+
+static void run_indices(const void *context, ptrdiff_t task, char *workspace)
+{
+    const job *j = context;
+    const cf_array *y = j->y;
+    const ptrdiff_t P = j->windows.h.out, end = cf_min(j->items, (task + 1) * j->grain);
+    for (ptrdiff_t item = task * j->grain; item < end; ++item) {
+        const char *plane = plane_of(j, j->windows.x, item / P);
+        char *to = (char *)plane_of(j, y, item / P) + item % P * y->strides[2];
+        for (ptrdiff_t q = 0; q < j->windows.w.out; ++q, to += y->strides[3]) {
+            const int64_t index = index_of(j, plane, item % P, q, workspace);
+            memcpy(to, &index, sizeof index);
+        }
+    }
+}
+
+cf_status cf_max_pool2d_indices(const cf_pool2d_options *options, const cf_array *x, const cf_array *indices)
+{
+    cf_axis axes[2];
+    const cf_status status = cf_pool2d_geometry(options, x->shape, axes);
+    if (status != CF_OK || x->shape[0] == 0 || x->shape[1] == 0) return status;
+    job j = {.y = indices, .windows = {.h = axes[0], .w = axes[1], .unit = 1}, .grain = 1};
+    cf_windows_maxima(&j.windows, x, x->dtype);
+    j.items = x->shape[0] * x->shape[1] * axes[0].out;
+    const double cells = (double)j.items * (double)axes[1].out * (double)axes[0].size * (double)axes[1].size;
+    const int threads = cf_threads_for(cells / CELLS_PER_MICROSECOND, j.items);
+    const size_t each = (CF_RUN + 2) * sizeof(double);
+    char *workspace = cf_acquire(each * (size_t)threads);
+    if (workspace == NULL) return CF_NO_MEMORY;
+    cf_parallel_for(j.items, threads, run_indices, &j, workspace, each);
+    cf_release(workspace);
+    return CF_OK;
+}

@@ -1,0 +1,64 @@
+/* windows.h — sliding windows over planes, reduced by maximum or sum: what pooling and its relatives share. */
+#ifndef CF_WINDOWS_H
+#define CF_WINDOWS_H
+
+#include "convert.h"
+#include "kernels/table.h"
+
+/* Where the rows or columns of results go. */
+typedef struct {
+    char *data;           /* of the first cell of the tile */
+    ptrdiff_t row, cell;  /* bytes from one row, and from one cell, to the next */
+    ptrdiff_t channel;    /* bytes from one element of a cell to the next */
+    cf_store_run store;   /* NULL: elements of the compute type, cells without gaps, are written in place */
+} cf_window_output;
+
+/* A reduction over the windows of h and w, in separate passes: down the columns, then along the rows. A cell is `unit`
+   neighbouring elements: one, or all channels of a pixel. */
+typedef struct {
+    const cf_array *x;
+    cf_dtype dtype;                  /* of an element at work */
+    cf_axis h, w;
+    ptrdiff_t unit, size;            /* elements of a cell, bytes of an element */
+    const cf_window_leaves *leaves;
+    const cf_line_leaves *lines;     /* for sums */
+    cf_load_run load;
+    int sums, adaptive;
+    int count_padding;               /* what a mean divides by: 1 the cells of the padded plane, 0 those of the plane */
+    double divisor;                  /* or this, if it is not 0 */
+    uint64_t nothing;                /* the bits of what padding holds: zero, or the least value */
+    /* set by cf_windows_plan */
+    int direct, wide_h, wide_w, split;
+    ptrdiff_t rows, cols;            /* the largest tile of outputs */
+    ptrdiff_t pitch, stage_rows, phase_pitch;
+    size_t workspace_each;
+} cf_windows;
+
+/* The cells of an axis that window i sees: begin, begin + dilation, ... */
+typedef struct {
+    ptrdiff_t begin, count;
+} cf_span;
+
+cf_span cf_windows_span(const cf_windows *windows, const cf_axis *axis, ptrdiff_t i);
+/* How many cells of window i a mean counts along an axis. */
+ptrdiff_t cf_windows_counted(const cf_windows *windows, const cf_axis *axis, ptrdiff_t i);
+
+/* Sets leaves, load and what padding holds, for computing maxima in a dtype or sums in a compute type. */
+void cf_windows_maxima(cf_windows *windows, const cf_array *x, cf_dtype dtype);
+void cf_windows_sums(cf_windows *windows, const cf_array *x, cf_compute compute);
+
+/* Chooses the tile; 0 if no tile of bounded size does the job (then each output is computed on its own). */
+int cf_windows_plan(cf_windows *windows);
+/* The outputs p0 <= p < p1, q0 <= q < q1 of the plane at `plane`. */
+void cf_windows_tile(const cf_windows *windows, const char *plane, ptrdiff_t p0, ptrdiff_t p1, ptrdiff_t q0,
+                     ptrdiff_t q1, const cf_window_output *output, char *workspace);
+
+/* `count` cells of one row of x, `step` cells apart, from column `first` on, one after another in the compute type. */
+void cf_windows_load(const cf_windows *windows, const char *row, ptrdiff_t first, ptrdiff_t step, ptrdiff_t count,
+                     void *to);
+void cf_windows_store(const cf_windows *windows, const cf_window_output *output, ptrdiff_t row, ptrdiff_t cells,
+                      const void *from);
+/* The place of a result when x has channels last in memory or not. */
+cf_window_output cf_windows_output(const cf_windows *windows, const cf_array *y, cf_store_run store);
+
+#endif

@@ -1,0 +1,138 @@
+/* windows_plan.c — sliding windows before the work: what each window sees, in which type, by which tiles. */
+#include "windows.h"
+
+#include "dispatch.h"
+#include "geometry.h"
+
+#include <math.h>
+#include <string.h>
+
+/* A tile's rows: with its temporaries it should stay in the second-level cache. */
+#define TILE_BYTES ((ptrdiff_t)128 << 10)
+/* No single buffer of a tile is larger: six of them and 8 threads stay below 64 MiB. */
+#define BUFFER_BYTES_MAX ((ptrdiff_t)1 << 20)
+/* A row of a tile in the first-level cache. */
+#define ROW_BYTES ((ptrdiff_t)16 << 10)
+/* From this size on doubling (two loads and a store a level) beats taking every tap (bench_pool2d, 5x5 to 13x13). */
+#define WIDE 8
+#define TAPS_MAX 65536 /* a table of 512 KiB */
+#define LINE 64 /* bytes: rows begin on cache lines */
+
+cf_span cf_windows_span(const cf_windows *windows, const cf_axis *axis, ptrdiff_t i)
+{
+    if (windows->adaptive) {
+        const ptrdiff_t begin = (ptrdiff_t)((__int128)i * axis->in / axis->out);
+        const ptrdiff_t end = (ptrdiff_t)(((__int128)(i + 1) * axis->in + axis->out - 1) / axis->out);
+        return (cf_span){begin, end - begin};
+    }
+    const ptrdiff_t start = i * axis->stride - axis->pad_before;
+    const ptrdiff_t skip = start < 0 ? cf_ceil_div(-start, axis->dilation) : 0;
+    const ptrdiff_t begin = start + skip * axis->dilation;
+    if (begin >= axis->in || skip >= axis->size) return (cf_span){0, 0};
+    return (cf_span){begin, cf_min(axis->size - skip, (axis->in - 1 - begin) / axis->dilation + 1)};
+}
+
+ptrdiff_t cf_windows_counted(const cf_windows *windows, const cf_axis *axis, ptrdiff_t i)
+{
+    if (windows->adaptive || !windows->count_padding) return cf_windows_span(windows, axis, i).count;
+    return cf_min(axis->size, axis->in + axis->pad_before + axis->pad_after - i * axis->stride);
+}
+
+void cf_windows_maxima(cf_windows *windows, const cf_array *x, cf_dtype dtype)
+{
+    static const int64_t least[CF_DTYPES] = {
+        [CF_I8] = INT8_MIN, [CF_I16] = INT16_MIN, [CF_I32] = INT32_MIN, [CF_I64] = INT64_MIN,
+    };
+    const int is_half = dtype == CF_F16 || dtype == CF_BF16, changes = is_half || x->dtype != dtype;
+    windows->x = x;
+    windows->dtype = is_half ? CF_F32 : dtype;
+    windows->sums = 0;
+    windows->leaves = cf_kernels_now()->maxima[dtype];
+    windows->size = is_half ? 4 : (ptrdiff_t)cf_dtype_bytes(dtype);
+    windows->load = changes ? cf_loader(x->dtype, cf_compute_of(dtype)) : cf_copy_loader((size_t)windows->size);
+    windows->nothing = (uint64_t)least[dtype];
+    const float f32 = -INFINITY;
+    const double f64 = -INFINITY;
+    if (is_half || dtype == CF_F32) memcpy(&windows->nothing, &f32, sizeof f32);
+    if (dtype == CF_F64) memcpy(&windows->nothing, &f64, sizeof f64);
+}
+
+void cf_windows_sums(cf_windows *windows, const cf_array *x, cf_compute compute)
+{
+    static const cf_dtype types[CF_COMPUTES] = {CF_F32, CF_F64, CF_I32, CF_I64};
+    windows->x = x;
+    windows->dtype = types[compute];
+    windows->sums = 1;
+    windows->leaves = cf_kernels_now()->sums[compute];
+    windows->lines = cf_kernels_now()->lines[compute];
+    windows->size = (ptrdiff_t)cf_compute_bytes(compute);
+    windows->load = cf_loader(x->dtype, compute);
+    windows->nothing = 0;
+}
+
+/* Doubling computes every position, the taps only those that are outputs. */
+static int is_wide(const cf_axis *axis)
+{
+    ptrdiff_t levels = 0;
+    for (ptrdiff_t width = 1; width < axis->size; width *= 2) ++levels;
+    return axis->size > WIDE && axis->out > 1 && cf_mul(2 * levels, axis->stride) < axis->size;
+}
+
+/* Whether elements lie as the leaves need them: of the compute type, cells without gaps. */
+static int is_direct(const cf_windows *windows, const cf_array *a)
+{
+    const ptrdiff_t size = windows->size;
+    if (a->dtype != windows->dtype || (uintptr_t)a->data % (uintptr_t)size != 0) return 0;
+    for (int i = 0; i < 4; ++i)
+        if (a->strides[i] % size != 0) return 0;
+    return (windows->unit == 1 || a->strides[1] == size) && (a->strides[3] == windows->unit * size || a->shape[3] == 1);
+}
+
+/* Rows of a tile, and whether its temporaries have a bounded size. */
+static int plan_rows(cf_windows *windows)
+{
+    const cf_axis *h = &windows->h;
+    const ptrdiff_t line = windows->pitch * windows->size, fitting = cf_min(TILE_BYTES / line, cf_axis_covered(h, h->out));
+    windows->rows = fitting <= cf_axis_reach(h) ? 1 : (fitting - cf_axis_reach(h) - 1) / h->stride + 1;
+    if (windows->wide_h) windows->rows = cf_max(windows->rows, cf_axis_reach(h) / h->stride); /* half of the work at the rims */
+    windows->rows = cf_min(windows->rows, h->out);
+    windows->stage_rows = windows->wide_h || !windows->direct ? cf_axis_covered(h, windows->rows) : 0;
+    return cf_mul(windows->stage_rows, line) <= BUFFER_BYTES_MAX;
+}
+
+int cf_windows_plan(cf_windows *windows)
+{
+    const cf_axis *h = &windows->h, *w = &windows->w;
+    const ptrdiff_t cell = cf_mul(windows->unit, windows->size);
+    windows->direct = is_direct(windows, windows->x);
+    if (windows->adaptive) return 0;
+    windows->wide_h = is_wide(h);
+    windows->wide_w = is_wide(w);
+    windows->split = windows->unit == 1 && w->stride > 1;
+    if (!windows->wide_w && w->size > TAPS_MAX) return 0;
+    const ptrdiff_t most = ROW_BYTES / cell, few = cf_min(cf_axis_reach(w) / w->stride, most);
+    windows->cols = cf_max(1, cf_min(w->out, cf_max(few, (most - cf_axis_reach(w)) / w->stride)));
+    const ptrdiff_t width = cf_mul(cf_axis_covered(w, windows->cols), windows->unit);
+    if (width > BUFFER_BYTES_MAX / windows->size / 2) return 0;
+    const ptrdiff_t phases = cf_min(w->stride, cf_axis_reach(w) + 1);
+    windows->pitch = cf_round_up((width + phases + 2) * windows->size, LINE) / windows->size; /* for the last phases */
+    windows->phase_pitch = windows->cols + cf_axis_reach(w) / w->stride;
+    if (!plan_rows(windows)) {
+        if (!windows->wide_h) return 0;
+        windows->wide_h = 0;
+        if (!plan_rows(windows)) return 0;
+    }
+    if (!windows->wide_h && h->size > TAPS_MAX) return 0;
+    const ptrdiff_t stages = windows->wide_h ? 3 : 1, lines = windows->wide_w ? 5 : 2;
+    const ptrdiff_t elements = (stages * windows->stage_rows + lines) * windows->pitch +
+                               (windows->split ? phases * windows->phase_pitch : 0);
+    const ptrdiff_t taps = (windows->wide_h ? 1 : h->size) + (windows->wide_w ? 1 : w->size) + 1;
+    windows->workspace_each =
+        (size_t)cf_round_up(elements * windows->size + taps * (ptrdiff_t)sizeof(ptrdiff_t), LINE);
+    return 1;
+}
+
+cf_window_output cf_windows_output(const cf_windows *windows, const cf_array *y, cf_store_run store)
+{
+    return (cf_window_output){y->data, y->strides[2], y->strides[3], y->strides[1], is_direct(windows, y) ? NULL : store};
+}
