@@ -109,6 +109,8 @@ def measure(args):
         layers = list(
             {layer.name: layer for layer in layers + chosen_layers(["sizes", "batches", *SCALING_LAYERS])}.values()
         )
+    if settings.seconds < float("inf"):
+        layers.sort(key=lambda layer: layer.flops)  # when the time is over, most layers have been measured
     begin = time.monotonic()
     with show.progress() as bar:
         found = Bench(settings, contenders, bar.tell).run(layers)

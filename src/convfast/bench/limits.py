@@ -12,6 +12,7 @@ from convfast import _core
 
 STEADY = 0.9  # a reading below this share of the median is a disturbance: the clock fell, or others computed
 CALM = 0.05  # more than this share of CPU time for others, and the report warns
+HELD_BACK = ("CONVFAST_ISA", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "XLA_FLAGS")  # what may slow one library only
 BANDWIDTH_SIZES = tuple(1 << n for n in range(14, 28, 2))  # 16 KiB in the first cache to 64 MiB ...
 BANDWIDTH_SIZES += (1 << 28,)  # ... and 256 MiB in memory
 
@@ -60,6 +61,7 @@ def machine():
         "memory": first_match("/proc/meminfo", "MemTotal"),
         "system": platform.platform(),
         "commit": commit(),
+        "environment": " ".join(f"{name}={os.environ[name]}" for name in HELD_BACK if name in os.environ),
         **configuration(),
     }
 

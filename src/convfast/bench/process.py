@@ -34,6 +34,7 @@ class Process:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "convfast.bench.worker", spec, str(threads), ",".join(map(str, cpus))],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, env=environment,
+            start_new_session=True,  # Ctrl-C is for the run, which then ends its processes
         )  # fmt: skip
         self.lines = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
