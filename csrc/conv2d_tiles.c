@@ -237,52 +237,6 @@ static void sweep(const cf_conv2d_job *job, const cf_conv2d_task *task, const pi
             for (ptrdiff_t panel = 0; panel < task->panels; ++panel) run_tile(&s, i, panel);
 }
 
-/* `pixels` neighbours of `filters` planes from a stage of pixels, by squares; the last ones overlap those before. */
-static void copy_squares(const cf_conv2d_plan *plan, ptrdiff_t pixels, ptrdiff_t filters, const char *from, ptrdiff_t ld,
-                         char *to, ptrdiff_t plane)
-{
-    const ptrdiff_t lanes = plan->leaves->lanes, size = (ptrdiff_t)cf_compute_bytes(plan->compute);
-    for (ptrdiff_t k = 0; k < filters; k += lanes)
-        for (ptrdiff_t i = 0; i < pixels; i += lanes) {
-            const ptrdiff_t at_k = cf_min(k, filters - lanes), at = cf_min(i, pixels - lanes);
-            plan->leaves->transpose(from + (at * ld + at_k) * size, ld, to + at * size + at_k * plane, plane / size);
-        }
-}
-
-/* The stage holds pixels, y planes of rows. */
-static void copy_transposed(const cf_conv2d_job *job, const cf_conv2d_task *task, const outputs *out, ptrdiff_t filters,
-                            char *y)
-{
-    const cf_conv2d_plan *plan = job->plan;
-    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), *strides = job->y->strides;
-    const int joined = strides[2] == task->cols * strides[3];
-    const ptrdiff_t rows = joined ? 1 : task->rows, pixels = joined ? task->rows * task->cols : task->cols;
-    for (ptrdiff_t p = 0; p < rows; ++p, y += strides[2]) {
-        const char *from = out->y + p * pixels * out->ld * size;
-        if (job->squares && pixels >= plan->leaves->lanes && filters >= plan->leaves->lanes)
-            copy_squares(plan, pixels, filters, from, out->ld, y, strides[1]);
-        else
-            for (ptrdiff_t i = 0; i < pixels; ++i, from += out->ld * size)
-                job->store(y + i * strides[3], strides[1], from, filters);
-    }
-}
-
-static void copy_out(const cf_conv2d_job *job, const cf_conv2d_task *task, const outputs *out)
-{
-    const cf_conv2d_plan *plan = job->plan;
-    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), *strides = job->y->strides;
-    const ptrdiff_t k0 = task->panel * plan->panel, filters = cf_min(task->panels * plan->panel, plan->K - k0);
-    char *y = job->y->data + task->n * strides[0] + (task->g * plan->K + k0) * strides[1] + task->p * strides[2] +
-              task->q * strides[3];
-    if (plan->filters_are_vectors)
-        copy_transposed(job, task, out, filters, y);
-    else
-        for (ptrdiff_t k = 0; k < filters; ++k)
-            for (ptrdiff_t p = 0; p < task->rows; ++p)
-                job->store(y + k * strides[1] + p * strides[2], strides[3],
-                           out->y + (k * out->ld + p * out->pitch) * size, task->cols);
-}
-
 void cf_conv2d_run_tiles(const void *context, ptrdiff_t index, char *workspace)
 {
     const cf_conv2d_job *job = context;
@@ -308,5 +262,5 @@ void cf_conv2d_run_tiles(const void *context, ptrdiff_t index, char *workspace)
             plan->layout->lay_out(job, &task, &block, parts.slab, &input);
             sweep(job, &task, &parts, &input, &out, b, b + 1);
         }
-    if (job->staged) copy_out(job, &task, &out);
+    if (job->staged) cf_conv2d_copy_stage(job, &task, out.y, out.ld, out.pitch);
 }
