@@ -66,8 +66,9 @@ static void steps(const cf_conv2d_plan *plan, const cf_conv2d_task *task, ptrdif
 {
     const spread h = spread_of(plan, &plan->shape.h, task->rows), w = spread_of(plan, &plan->shape.w, task->cols);
     const ptrdiff_t cell = plan->channels_innermost ? plan->block_channels : 1;
-    *row = plan->shape.h.stride / h.step * w.length * cell;
-    *col = plan->shape.w.stride / w.step * cell;
+    /* Saturating: the step of an axis with one output may be anything, nobody takes it. */
+    *row = cf_mul(plan->shape.h.stride / h.step, cf_mul(w.length, cell));
+    *col = cf_mul(plan->shape.w.stride / w.step, cell);
 }
 
 static const char *first_plane(const cf_conv2d_job *job, const cf_conv2d_task *task, const cf_term_block *block)

@@ -73,8 +73,8 @@ static void view(const cf_conv2d_job *job, const cf_conv2d_task *task, cf_conv2d
     const ptrdiff_t C = strides[1] / size, H = strides[2] / size, W = strides[3] / size;
     input->x = job->x->data + task->n * strides[0] + task->g * plan->C * strides[1] +
                task->p * h->stride * strides[2] + task->q * w->stride * strides[3];
-    input->row = h->stride * H;
-    input->col = w->stride * W;
+    input->row = cf_mul(h->stride, H); /* saturating: with one output nobody takes the step */
+    input->col = cf_mul(w->stride, W);
     ptrdiff_t *taps = input->taps;
     for (ptrdiff_t b = 0; b < plan->blocks; ++b) {
         const cf_term_block block = cf_conv2d_block(plan, b);
