@@ -46,8 +46,8 @@ static void lay_out(const cf_conv2d_job *job, const cf_conv2d_task *task, const 
                 for (ptrdiff_t tap = block->tap, run; tap < block->tap + block->taps; tap += run) {
                     const ptrdiff_t row = top + p * h->stride + tap / w->size * h->dilation;
                     const ptrdiff_t col = left + q * w->stride + tap % w->size * w->dilation;
-                    run = block->channels > 1 ? 1 : cf_min(w->size - tap % w->size, block->tap + block->taps - tap);
-                    if (block->channels > 1)
+                    run = block->channels != 1 ? 1 : cf_min(w->size - tap % w->size, block->tap + block->taps - tap);
+                    if (block->channels != 1)
                         cf_conv2d_load_pixel(job, plane, row, col, block->channels, to);
                     else /* a run of taps */
                         cf_conv2d_load_row(job, plane, row, col, w->dilation, run, to);
