@@ -135,6 +135,10 @@ cf_status cf_pool2d_geometry(const cf_pool2d_options *options, const ptrdiff_t x
 cf_status cf_pool2d(const cf_pool2d_options *options, const cf_array *x, const cf_array *y);
 /* Where the maxima stand: int64 h*W + w of the first of equals, -1 for a window without a cell. */
 cf_status cf_max_pool2d_indices(const cf_pool2d_options *options, const cf_array *x, const cf_array *indices);
+/* Gradients of sum(grad * pool2d(x)), of a dtype that results may have; a maximum's goes to the first of equals. */
+cf_status cf_max_pool2d_grad(const cf_pool2d_options *options, const cf_array *x, const cf_array *grad,
+                             const cf_array *dx);
+cf_status cf_avg_pool2d_grad(const cf_pool2d_options *options, const cf_array *grad, const cf_array *dx);
 
 /* y = total over the window where x is the window's maximum, else 0; y has the dtype the totals are computed in. */
 cf_status cf_local_max_sum2d(const ptrdiff_t size[2], int channels_last, const cf_array *x, const cf_array *y);

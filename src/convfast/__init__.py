@@ -1,7 +1,7 @@
 """Convolution, pooling and padding for NumPy arrays on CPUs.
 
 Convolution   conv2d  conv1d  Conv2D  conv2d_output_shape  explain_conv2d
-Gradients     conv2d_input_grad  conv2d_weight_grad  conv_transpose2d
+Gradients     conv2d_input_grad  conv2d_weight_grad  conv_transpose2d  max_pool2d_grad  avg_pool2d_grad
 Pooling       max_pool2d  avg_pool2d  max_pool1d  avg_pool1d  global_max_pool2d  global_avg_pool2d
               adaptive_max_pool2d  adaptive_avg_pool2d  spatial_pyramid_pool2d  local_max_sum2d
 Planes        pad2d  crop_or_pad2d  resize2d  im2col  col2im
@@ -32,7 +32,7 @@ from convfast.config import (
 )
 from convfast.conv import Conv2D, conv1d, conv2d, conv2d_output_shape
 from convfast.explain import explain_conv2d
-from convfast.grad import conv2d_input_grad, conv2d_weight_grad
+from convfast.grad import avg_pool2d_grad, conv2d_input_grad, conv2d_weight_grad, max_pool2d_grad
 from convfast.pad import crop_or_pad2d, pad2d
 from convfast.peaks import local_max_sum2d
 from convfast.pool import (
@@ -68,6 +68,7 @@ __all__ = [
     "available_isas",
     "avg_pool1d",
     "avg_pool2d",
+    "avg_pool2d_grad",
     "col2im",
     "conv1d",
     "conv2d",
@@ -86,6 +87,7 @@ __all__ = [
     "local_max_sum2d",
     "max_pool1d",
     "max_pool2d",
+    "max_pool2d_grad",
     "num_threads",
     "pad2d",
     "reference",

@@ -149,6 +149,9 @@ cdef extern from "convfast.h" nogil:
     cf_status cf_pool2d_geometry(const cf_pool2d_options *options, const ptrdiff_t *x_shape, cf_axis *axes)
     cf_status cf_pool2d(const cf_pool2d_options *options, const cf_array *x, const cf_array *y)
     cf_status cf_max_pool2d_indices(const cf_pool2d_options *options, const cf_array *x, const cf_array *indices)
+    cf_status cf_max_pool2d_grad(const cf_pool2d_options *options, const cf_array *x, const cf_array *grad,
+                                 const cf_array *dx)
+    cf_status cf_avg_pool2d_grad(const cf_pool2d_options *options, const cf_array *grad, const cf_array *dx)
     cf_status cf_local_max_sum2d(const ptrdiff_t *size, int channels_last, const cf_array *x, const cf_array *y)
     cf_status cf_pad2d_geometry(const cf_pad2d_options *options, const ptrdiff_t *x_shape, ptrdiff_t *out)
     cf_status cf_pad2d(const cf_pad2d_options *options, const cf_array *x, const cf_array *y)

@@ -58,19 +58,19 @@ cdef Target target_for(str function, int axes, cnp.ndarray x, bint channels_last
 # Pooling
 
 cdef object pool_failure(cf_status status, str function, const cf_pool2d_options *options, const cf_axis *axes,
-                         object padding, cnp.ndarray x, const ptrdiff_t *x_shape):
+                         object padding, dict shapes, const ptrdiff_t *x_shape):
     size = (options.size[0], options.size[1])
     dilation = (options.dilation[0], options.dilation[1])
     if status == CF_EMPTY_PLANE:
-        return errors.empty_plane(function, "pool", shape_of(x))
+        return errors.empty_plane(function, "pool", shapes)
     if status == CF_WIDE_PADDING:
         return errors.wide_padding(function, tuple((axes[i].pad_before, axes[i].pad_after) for i in range(2)
-                                                   if axes[i].in_ > 0), size, dilation, shape_of(x))
+                                                   if axes[i].in_ > 0), size, dilation, shapes)
     if status == CF_EMPTY_OUTPUT:
-        return errors.empty_pooling(function, (x_shape[2], x_shape[3]), size, dilation, padding, shape_of(x))
+        return errors.empty_pooling(function, (x_shape[2], x_shape[3]), size, dilation, padding, shapes)
     if status == CF_TOO_LARGE:
-        return errors.unaddressable(function, shape_of(x))
-    return errors.no_memory(function, shape_of(x))
+        return errors.unaddressable(function, shapes)
+    return errors.no_memory(function, shapes)
 
 
 cdef object pooled(str function, int axes, const cf_pool2d_options *options, cnp.ndarray x, object padding,
@@ -84,7 +84,7 @@ cdef object pooled(str function, int axes, const cf_pool2d_options *options, cnp
     resolved[0].in_ = resolved[1].in_ = 0
     status = cf_pool2d_geometry(options, cx.shape, resolved)
     if status != CF_OK:
-        raise pool_failure(status, function, options, resolved, padding, x, cx.shape)
+        raise pool_failure(status, function, options, resolved, padding, shape_of(x), cx.shape)
     dtype = x.dtype if options.kind == CF_POOL_MAX else mean_dtype(x)
     y = target_for(function, axes, x, options.channels_last, resolved[0].out, resolved[1].out, dtype, out)
     if with_indices:
@@ -95,7 +95,7 @@ cdef object pooled(str function, int axes, const cf_pool2d_options *options, cnp
         with nogil:
             status = cf_pool2d(options, &cx, &y.described)
     if status != CF_OK:
-        raise pool_failure(status, function, options, resolved, padding, x, cx.shape)
+        raise pool_failure(status, function, options, resolved, padding, shape_of(x), cx.shape)
     return (y.finish(), indices.finish()) if with_indices else y.finish()
 
 
@@ -118,6 +118,23 @@ cdef int parse_windows(str function, int axes, object kernel_size, object stride
     return 0
 
 
+cdef int parse_counting(str function, object padding, object count_include_pad, object divisor_override,
+                        cf_pool2d_options *options) except -1:
+    """What belongs to means only."""
+    options.kind = CF_POOL_AVG
+    options.count_padding = not isinstance(padding, str) if count_include_pad is None else bool(count_include_pad)
+    if divisor_override is not None:
+        if isinstance(divisor_override, (bool, str)):
+            raise errors.zero_divisor(function, divisor_override)
+        try:
+            options.divisor = divisor_override
+        except (TypeError, ValueError, OverflowError):
+            raise errors.zero_divisor(function, divisor_override) from None
+        if options.divisor == 0:
+            raise errors.zero_divisor(function, divisor_override)
+    return 0
+
+
 def max_pool(str function, int axes, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices, data_format,
              out):
     """max_pool2d (axes=2) and max_pool1d (axes=1)."""
@@ -132,17 +149,7 @@ def avg_pool(str function, int axes, x, kernel_size, stride, padding, ceil_mode,
     """avg_pool2d (axes=2) and avg_pool1d (axes=1)."""
     cdef cf_pool2d_options options
     parse_windows(function, axes, kernel_size, stride, padding, 1, ceil_mode, data_format, &options)
-    options.kind = CF_POOL_AVG
-    options.count_padding = not isinstance(padding, str) if count_include_pad is None else bool(count_include_pad)
-    if divisor_override is not None:
-        if isinstance(divisor_override, (bool, str)):
-            raise errors.zero_divisor(function, divisor_override)
-        try:
-            options.divisor = divisor_override
-        except (TypeError, ValueError, OverflowError):
-            raise errors.zero_divisor(function, divisor_override) from None
-        if options.divisor == 0:
-            raise errors.zero_divisor(function, divisor_override)
+    parse_counting(function, padding, count_include_pad, divisor_override, &options)
     return pooled(function, axes, &options, as_array(function, "x", x), padding, False, out)
 
 

@@ -176,3 +176,62 @@ def conv_transpose2d(x_value, w_value, bias_value, stride, padding, output_paddi
     if status != CF_OK:
         raise failure(status, function, &options, sizes, cw.shape, shapes)
     return deliver(target, out)
+
+
+# Pooling
+
+cdef object pool_grad(str function, cf_pool2d_options *options, object grad_value, object x_value, object input_shape,
+                      object padding, object out):
+    """Of maxima if x is given, else of means over an input of `input_shape`."""
+    cdef cnp.ndarray grad = as_array(function, "grad", grad_value), x = None, target
+    cdef cf_array cx, cgrad, cdx
+    cdef cf_axis axes[2]
+    cdef ptrdiff_t sizes[4]
+    cdef ptrdiff_t outputs[4]
+    cdef int rank
+    if x_value is not None:
+        x = as_array(function, "x", x_value)
+        input_shape = (<object>x).shape
+    if not isinstance(input_shape, (tuple, list)):
+        raise errors.bad_shape(function, "input_shape", input_shape)
+    rank = len(input_shape)
+    cdef dict shapes = {"x": tuple(input_shape), "grad": (<object>grad).shape}
+    check_ranks(function, 2, rank, input_shape, (1,) * (2 if rank == 2 else 4))
+    cdef Axes where = x_axes(2, rank, options.channels_last)
+    parse_shape(function, "input_shape", input_shape, x_axes, 2, options.channels_last, sizes)
+    axes[0].in_ = axes[1].in_ = 0
+    cdef cf_status status = cf_pool2d_geometry(options, sizes, axes)
+    if status != CF_OK:
+        raise pool_failure(status, function, options, axes, padding, shapes, sizes)
+    outputs[0], outputs[1], outputs[2], outputs[3] = sizes[0], sizes[1], axes[0].out, axes[1].out
+    expected = shape_at(rank, where, outputs)
+    if (<object>grad).shape != expected:
+        raise errors.bad_grad(function, expected, shapes)
+    dtype = result_dtype(function, grad, grad) if x is not None else mean_dtype(grad)
+    target = grad_target(function, out, shape_at(rank, where, sizes), dtype, (grad, x))
+    describe(grad, where, &cgrad)
+    describe(target, where, &cdx)
+    if x is not None:
+        describe(x, where, &cx)
+    cdef bint maxima = x is not None
+    with nogil:
+        status = (cf_max_pool2d_grad(options, &cx, &cgrad, &cdx) if maxima
+                  else cf_avg_pool2d_grad(options, &cgrad, &cdx))
+    if status != CF_OK:
+        raise pool_failure(status, function, options, axes, padding, shapes, sizes)
+    return deliver(target, out)
+
+
+def max_pool2d_grad(grad, x, kernel_size, stride, padding, dilation, ceil_mode, data_format, out):
+    cdef cf_pool2d_options options
+    parse_windows("max_pool2d_grad", 2, kernel_size, stride, padding, dilation, ceil_mode, data_format, &options)
+    options.kind = CF_POOL_MAX
+    return pool_grad("max_pool2d_grad", &options, grad, x, None, padding, out)
+
+
+def avg_pool2d_grad(grad, input_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override,
+                    data_format, out):
+    cdef cf_pool2d_options options
+    parse_windows("avg_pool2d_grad", 2, kernel_size, stride, padding, 1, ceil_mode, data_format, &options)
+    parse_counting("avg_pool2d_grad", padding, count_include_pad, divisor_override, &options)
+    return pool_grad("avg_pool2d_grad", &options, grad, None, input_shape, padding, out)

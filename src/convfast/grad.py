@@ -155,3 +155,112 @@ def conv2d_weight_grad(
     return _core.conv2d_weight_grad(
         x, grad, kernel_size, stride, padding, dilation, groups, data_format, padding_mode, precision, out
     )
+
+
+def max_pool2d_grad(
+    grad, x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=False, data_format="NCHW", out=None
+):
+    """The gradient of ``sum(grad * max_pool2d(x, ...))`` with respect to x.
+
+    Every number of `grad` goes to the cell that its window's maximum came from.
+
+    Parameters
+    ----------
+    grad : array_like, shape (N, C, P, Q)
+        What comes back from behind the pooling, in the shape of its result.
+    x : array_like, shape (N, C, H, W), (C, H, W) or (H, W)
+        What the pooling was given. The maxima are looked up again.
+    kernel_size, stride, padding, dilation, ceil_mode, data_format
+        Those of the pooling, see `max_pool2d`.
+    out : ndarray, optional
+        Takes the result and is returned: its exact shape and dtype, any strides. It may share memory with an input.
+
+    Returns
+    -------
+    ndarray, shape of x
+        Of the dtype of `grad`; integers exact, in ``np.result_type(grad, np.int32)``.
+
+    Raises
+    ------
+    TypeError
+        An argument of the wrong kind.
+    ValueError
+        A grad that is not of the pooling's result shape, and whatever `max_pool2d` refuses.
+    MemoryError
+        The result or the workspace cannot be had.
+
+    Notes
+    -----
+    Of equal values, and of several NaN, the first in row-major order takes all, as `max_pool2d` with
+    ``return_indices=True`` says. Where windows overlap, sums are formed in float64 and rounded once. The bits do not
+    depend on the batch, the number of threads or the memory layout. Memory: beside the result at most 64 MiB.
+
+    Examples
+    --------
+    >>> from convfast import max_pool2d_grad
+    >>> max_pool2d_grad([[1, 2], [3, 4]], [[1, 2, 3], [4, 9, 6], [7, 8, 9]], 2, stride=1)
+    array([[ 0,  0,  0],
+           [ 0, 10,  0],
+           [ 0,  0,  0]])
+    """
+    return _core.max_pool2d_grad(grad, x, kernel_size, stride, padding, dilation, ceil_mode, data_format, out)
+
+
+def avg_pool2d_grad(
+    grad,
+    input_shape,
+    kernel_size,
+    *,
+    stride=None,
+    padding=0,
+    ceil_mode=False,
+    count_include_pad=None,
+    divisor_override=None,
+    data_format="NCHW",
+    out=None,
+):
+    """The gradient of ``sum(grad * avg_pool2d(x, ...))`` with respect to x.
+
+    Every number of `grad`, divided by the cells that its window counts, goes to each cell of the window.
+
+    Parameters
+    ----------
+    grad : array_like, shape (N, C, P, Q)
+        What comes back from behind the pooling, in the shape of its result.
+    input_shape : tuple of int
+        The shape of x.
+    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, data_format
+        Those of the pooling, see `avg_pool2d`.
+    out : ndarray, optional
+        Takes the result and is returned: its exact shape and dtype, any strides. It may share memory with `grad`.
+
+    Returns
+    -------
+    ndarray, shape `input_shape`
+        Of the dtype of `grad`; float64 for integers and bool.
+
+    Raises
+    ------
+    TypeError
+        An argument of the wrong kind.
+    ValueError
+        A grad that is not of the pooling's result shape, and whatever `avg_pool2d` refuses.
+    MemoryError
+        The result or the workspace cannot be had.
+
+    Notes
+    -----
+    Sums are formed in float64 and rounded once. The bits do not depend on the batch, the number of threads or the
+    memory layout. Memory: beside the result at most 64 MiB.
+
+    Examples
+    --------
+    >>> from convfast import avg_pool2d_grad
+    >>> avg_pool2d_grad([[4, 8], [12, 16]], (3, 3), 2, stride=1)
+    array([[ 1.,  3.,  2.],
+           [ 4., 10.,  6.],
+           [ 3.,  7.,  4.]])
+    """
+    return _core.avg_pool2d_grad(
+        grad, input_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, data_format, out
+    )
