@@ -17,7 +17,9 @@ pytest.importorskip("matplotlib")
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty current folder."""
+    """An empty current folder, and a demo that does not take its time over timing."""
+    monkeypatch.setattr(demo, "ENOUGH_SECONDS", 0)
+    monkeypatch.setattr(demo, "LOOP_PRODUCTS", 1000)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

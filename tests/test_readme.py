@@ -88,6 +88,8 @@ def test_every_word_of_convfast_in_the_table_of_words_is_accepted():
     tried = 0
     for row in table(README, "PyTorch"):
         for code in codes(row[-1]):
+            if re.match(r"\w+\(x", code):
+                eval(code, {"x": x, **{name: getattr(convfast, name) for name in convfast.__all__}})
             if not re.match(r"\w+=", code) or code.startswith("mode="):
                 continue
             options = eval(f"dict({code})")
