@@ -36,11 +36,27 @@ void cf_copy_cells(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from
         for (ptrdiff_t i = 0; i < n; ++i, to += to_step, from += from_step) memcpy(to, from, (size_t)bytes);
 }
 
+/* Loops of a known size become vectors. */
+#define FILL(TYPE)                                                    \
+    do {                                                              \
+        typedef TYPE unaligned __attribute__((aligned(1), may_alias)); \
+        for (ptrdiff_t i = 0; i < n; ++i) ((unaligned *)to)[i] = (TYPE)bits; \
+    } while (0)
+
+static void fill_run(char *to, uint64_t bits, ptrdiff_t n, ptrdiff_t size)
+{
+    if (bits == 0) memset(to, 0, (size_t)(n * size));
+    else if (size == 1) memset(to, (int)bits, (size_t)n);
+    else if (size == 2) FILL(uint16_t);
+    else if (size == 4) FILL(uint32_t);
+    else FILL(uint64_t);
+}
+
 void cf_fill_cells(char *to, ptrdiff_t step, uint64_t bits, ptrdiff_t n, ptrdiff_t unit, ptrdiff_t size)
 {
     if (step == unit * size) n *= unit, unit = 1, step = size; /* no gaps: one long run */
-    if (bits == 0 && unit == 1 && step == size)
-        memset(to, 0, (size_t)(n * size));
+    if (unit == 1 && step == size)
+        fill_run(to, bits, n, size);
     else
         for (ptrdiff_t i = 0; i < n; ++i, to += step)
             for (ptrdiff_t c = 0; c < unit; ++c) memcpy(to + c * size, &bits, (size_t)size);

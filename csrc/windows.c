@@ -8,17 +8,12 @@
    neighbouring outputs are neighbours. */
 #include "windows.h"
 
+#include "cells.h"
 #include "geometry.h"
 
 #include <string.h>
 
-static void fill(void *to, uint64_t bits, ptrdiff_t n, ptrdiff_t size)
-{
-    if (bits == 0)
-        memset(to, 0, (size_t)(n * size));
-    else
-        for (ptrdiff_t i = 0; i < n; ++i) memcpy((char *)to + i * size, &bits, (size_t)size);
-}
+static void fill(char *to, uint64_t bits, ptrdiff_t n, ptrdiff_t size) { cf_fill_cells(to, size, bits, n, 1, size); }
 
 void cf_windows_load(const cf_windows *windows, const char *row, ptrdiff_t first, ptrdiff_t step, ptrdiff_t count,
                      void *to)
@@ -104,16 +99,26 @@ static void load_row(const tile *t, ptrdiff_t h, char *to)
     fill(to + (t->left + t->middle) * size, windows->nothing, t->width - t->left - t->middle, size);
 }
 
-/* The rows of window p, reduced to one row with its padding. */
-static const char *reduce_rows(const tile *t, ptrdiff_t p)
+/* A row of windows on its way: `count` rows of elements at from + taps, still to be reduced, or one that is. */
+typedef struct {
+    const char *from;
+    const ptrdiff_t *taps;
+    ptrdiff_t count;
+} lines_of_row;
+
+static const ptrdiff_t itself[1] = {0};
+
+/* The rows of window p, reduced to one row with its padding; left to do where that costs nothing. */
+static lines_of_row reduce_rows(const tile *t, ptrdiff_t p)
 {
     const cf_windows *windows = t->windows;
     const cf_axis *h = &windows->h;
     const ptrdiff_t size = windows->size;
     const cf_span rows = cf_windows_span(windows, h, p);
+    const lines_of_row line = {t->line, itself, 1};
     if (rows.count == 0) {
         fill(t->line + t->left * size, windows->nothing, t->middle, size);
-        return t->line;
+        return line;
     }
     const char *from = t->plane + rows.begin * windows->x->strides[2] + t->first_col * windows->x->strides[3];
     ptrdiff_t row = windows->x->strides[2] / size;
@@ -121,30 +126,36 @@ static const char *reduce_rows(const tile *t, ptrdiff_t p)
         row = windows->pitch;
         from = t->stage[0] + ((rows.begin - t->first_row) * row + t->left) * size;
     }
-    if (rows.count == 1 && t->middle == t->width && !windows->split && !windows->wide_w) return from;
     for (ptrdiff_t r = 0; r < rows.count; ++r) t->taps_h[r] = r * h->dilation * row;
+    if (t->middle == t->width && !windows->split && !windows->wide_w) {
+        const int in_registers = windows->halves && windows->w.size == 2;
+        if (in_registers || (rows.count == 1 && !windows->halves)) return (lines_of_row){from, t->taps_h, rows.count};
+    }
     windows->leaves->taps(t->line + t->left * size, from, t->taps_h, rows.count, t->middle, 1);
-    return t->line;
+    return line;
+}
+
+static ptrdiff_t count_of(const cf_windows *windows, const cf_axis *axis, const ptrdiff_t full[2], ptrdiff_t i)
+{
+    return i >= full[0] && i < full[1] ? axis->size : cf_windows_counted(windows, axis, i);
 }
 
 /* Outputs from q on whose windows count as many cells. */
 static ptrdiff_t run_end(const cf_windows *windows, ptrdiff_t q, ptrdiff_t end, ptrdiff_t counted)
 {
-    if (!windows->sums || windows->divisor != 0) return end;
-    const cf_axis *w = &windows->w;
-    const ptrdiff_t inner_end = (w->in + w->pad_before - w->size) / w->stride + 1; /* past the windows wholly inside */
+    if (q >= windows->full[1][0] && q < windows->full[1][1]) return cf_min(end, windows->full[1][1]);
     ptrdiff_t next = q + 1;
-    if (q * w->stride >= w->pad_before && q < inner_end) return cf_min(end, inner_end);
-    while (next < end && cf_windows_counted(windows, w, next) == counted) ++next;
+    while (next < end && cf_windows_counted(windows, &windows->w, next) == counted) ++next;
     return next;
 }
 
-static void reduce_cols(const tile *t, ptrdiff_t p, const char *row)
+static void reduce_cols(const tile *t, ptrdiff_t p, lines_of_row lines)
 {
     const cf_windows *windows = t->windows;
     const cf_axis *w = &windows->w;
     const cf_window_output *output = t->output;
     const ptrdiff_t size = windows->size, unit = windows->unit;
+    const char *row = lines.from;
     ptrdiff_t count = w->size, step = unit * w->stride;
     if (windows->wide_w) {
         row = widen(windows, row, t->wide[0], t->wide[1], t->wide[2], w->size, w->dilation * unit, t->width);
@@ -158,17 +169,22 @@ static void reduce_cols(const tile *t, ptrdiff_t p, const char *row)
     }
     char *to = output->store == NULL ? output->data + (p - t->p0) * output->row : t->result;
     const ptrdiff_t cell = unit * size;
-    const int together = step == unit; /* neighbouring outputs see neighbouring cells */
-    const double rows = windows->sums && windows->divisor == 0 ? (double)cf_windows_counted(windows, &windows->h, p) : 1;
+    const int together = step == unit || windows->halves; /* neighbouring outputs see neighbouring cells */
+    const int counts = windows->sums && windows->divisor == 0;
+    const double rows = counts ? (double)count_of(windows, &windows->h, windows->full[0], p) : 1;
     for (ptrdiff_t q = 0, end; q < t->cells; q = end) {
         double divisor = windows->divisor != 0 ? windows->divisor : 1;
         end = together ? t->cells : q + 1;
-        if (windows->sums && windows->divisor == 0) {
-            const ptrdiff_t counted = cf_windows_counted(windows, w, t->q0 + q);
+        if (counts) {
+            const ptrdiff_t counted = count_of(windows, w, windows->full[1], t->q0 + q);
             divisor = rows * (double)counted;
             if (together) end = run_end(windows, t->q0 + q, t->q0 + t->cells, counted) - t->q0;
         }
-        windows->leaves->taps(to + q * cell, row + q * step * size, t->taps_w, count, (end - q) * unit, divisor);
+        const char *from = row + q * step * size;
+        if (windows->halves)
+            windows->leaves->halves(to + q * cell, from, lines.taps, lines.count, w->size, end - q, divisor);
+        else
+            windows->leaves->taps(to + q * cell, from, t->taps_w, count, (end - q) * unit, divisor);
     }
     if (output->store != NULL) cf_windows_store(windows, output, p - t->p0, t->cells, to);
 }
@@ -213,7 +229,8 @@ void cf_windows_tile(const cf_windows *windows, const char *plane, ptrdiff_t p0,
         for (ptrdiff_t i = 0; i < rows; ++i) load_row(&t, t.first_row + i, t.stage[0] + i * line);
         const char *sums = widen(windows, t.stage[0], t.stage[1], t.stage[0], t.stage[2], h->size,
                                  h->dilation * windows->pitch, rows * windows->pitch);
-        for (ptrdiff_t p = p0; p < p1; ++p) reduce_cols(&t, p, sums + (p - p0) * h->stride * line);
+        for (ptrdiff_t p = p0; p < p1; ++p)
+            reduce_cols(&t, p, (lines_of_row){sums + (p - p0) * h->stride * line, itself, 1});
         return;
     }
     if (!windows->direct)

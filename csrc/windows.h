@@ -29,6 +29,8 @@ typedef struct {
     uint64_t nothing;                /* the bits of what padding holds: zero, or the least value */
     /* set by cf_windows_plan */
     int direct, wide_h, wide_w, split;
+    int halves;                      /* stride 2, two or three neighbours: split and combined in registers */
+    ptrdiff_t full[2][2];            /* the outputs [begin, end) of each axis whose windows count all their cells */
     ptrdiff_t rows, cols;            /* the largest tile of outputs */
     ptrdiff_t pitch, stage_rows, phase_pitch;
     size_t workspace_each;

@@ -29,7 +29,8 @@ cf_span cf_windows_span(const cf_windows *windows, const cf_axis *axis, ptrdiff_
     const ptrdiff_t skip = start < 0 ? cf_ceil_div(-start, axis->dilation) : 0;
     const ptrdiff_t begin = start + skip * axis->dilation;
     if (begin >= axis->in || skip >= axis->size) return (cf_span){0, 0};
-    return (cf_span){begin, cf_min(axis->size - skip, (axis->in - 1 - begin) / axis->dilation + 1)};
+    if (begin + (axis->size - skip - 1) * axis->dilation < axis->in) return (cf_span){begin, axis->size - skip};
+    return (cf_span){begin, (axis->in - 1 - begin) / axis->dilation + 1};
 }
 
 ptrdiff_t cf_windows_counted(const cf_windows *windows, const cf_axis *axis, ptrdiff_t i)
@@ -100,15 +101,25 @@ static int plan_rows(cf_windows *windows)
     return cf_mul(windows->stage_rows, line) <= BUFFER_BYTES_MAX;
 }
 
+static void plan_full(const cf_windows *windows, const cf_axis *axis, ptrdiff_t full[2])
+{
+    const ptrdiff_t counted = axis->in + axis->pad_before + (windows->count_padding ? axis->pad_after : 0);
+    full[0] = windows->count_padding ? 0 : cf_ceil_div(axis->pad_before, axis->stride);
+    full[1] = counted < axis->size ? full[0] : (counted - axis->size) / axis->stride + 1;
+}
+
 int cf_windows_plan(cf_windows *windows)
 {
     const cf_axis *h = &windows->h, *w = &windows->w;
     const ptrdiff_t cell = cf_mul(windows->unit, windows->size);
     windows->direct = is_direct(windows, windows->x);
     if (windows->adaptive) return 0;
+    plan_full(windows, h, windows->full[0]);
+    plan_full(windows, w, windows->full[1]);
     windows->wide_h = is_wide(h);
     windows->wide_w = is_wide(w);
-    windows->split = windows->unit == 1 && w->stride > 1;
+    windows->halves = windows->unit == 1 && w->stride == 2 && w->dilation == 1 && (w->size == 2 || w->size == 3);
+    windows->split = windows->unit == 1 && w->stride > 1 && !windows->halves;
     if (!windows->wide_w && w->size > TAPS_MAX) return 0;
     const ptrdiff_t most = ROW_BYTES / cell, few = cf_min(cf_axis_reach(w) / w->stride, most);
     windows->cols = cf_max(1, cf_min(w->out, cf_max(few, (most - cf_axis_reach(w)) / w->stride)));

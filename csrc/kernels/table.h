@@ -62,6 +62,10 @@ typedef struct {
     void (*run)(void *to, const void *from, ptrdiff_t n);
     /* to[phase * pitch + i] = from[i * stride + phase] for phase < phases and i < n; reads from[0 .. n * stride). */
     void (*split)(void *to, ptrdiff_t pitch, const void *from, ptrdiff_t stride, ptrdiff_t phases, ptrdiff_t n);
+    /* to[i] = reduction over t < count and s < size of from[taps[t] + 2 * i + s], divided as above; size is 2, or 3 with
+       count 1. Reads two elements beyond the last window of 3. */
+    void (*halves)(void *to, const void *from, const ptrdiff_t *taps, ptrdiff_t count, ptrdiff_t size, ptrdiff_t n,
+                   double divisor);
     /* Maxima only: the place of the first maximum of n >= 1 neighbours. */
     ptrdiff_t (*first)(const void *from, ptrdiff_t n);
 } cf_window_leaves;

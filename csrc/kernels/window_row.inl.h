@@ -12,6 +12,9 @@ static inline __attribute__((always_inline)) vec CF_NAME(larger)(vec a, vec b)
     return (vec)(((mask)b & take) | ((mask)a & ~take));
 }
 
+#define COMBINE(a, b) CF_NAME(larger)(a, b)
+#define COMBINE_ONE(a, b) CF_NAME(larger_one)(a, b)
+
 static inline CF_REAL CF_NAME(larger_one)(CF_REAL a, CF_REAL b)
 {
     const CF_REAL same = b;
@@ -60,6 +63,9 @@ static ptrdiff_t CF_NAME(first)(const void *from, ptrdiff_t n)
     return place;
 }
 #else
+#define COMBINE(a, b) ((a) + (b))
+#define COMBINE_ONE(a, b) ((a) + (b))
+
 /* Chains of CF_SUM_CHAIN terms; their sums are added with the error of every addition kept (Knuth's TwoSum), so that
    the length of a window costs no accuracy. Where the sum is infinite the error is NaN and is left out. */
 #define SUM_OF_CHAINS(TYPE, TERM, RESULT)                                                    \
@@ -164,10 +170,50 @@ static void CF_NAME(split)(void *to, ptrdiff_t pitch, const void *from, ptrdiff_
         for (ptrdiff_t i = 0; i < n; ++i) y[phase * pitch + i] = x[i * stride + phase];
 }
 
-#if CF_MAXIMUM
-static const cf_window_leaves CF_NAME(leaves) = {CF_NAME(taps), CF_NAME(run), CF_NAME(split), CF_NAME(first)};
-#else
-static const cf_window_leaves CF_NAME(leaves) = {CF_NAME(taps), CF_NAME(run), CF_NAME(split), NULL};
-#endif
+/* Windows of two or three columns at stride 2: columns are reduced, split into even and odd, and combined, in registers. */
+static inline __attribute__((always_inline)) void CF_NAME(halves_row)(CF_REAL *restrict y, const CF_REAL *x,
+                                                                      const ptrdiff_t *taps, const ptrdiff_t count,
+                                                                      const ptrdiff_t size, ptrdiff_t n, CF_REAL divisor)
+{
+    typedef __typeof__((vec){0} < (vec){0}) mask;
+    mask even, odd;
+    _Pragma("GCC unroll 64") for (ptrdiff_t lane = 0; lane < LANES; ++lane)
+        even[lane] = 2 * lane, odd[lane] = 2 * lane + 1;
+    for (ptrdiff_t i = 0; i < n && n >= LANES; i += LANES) {
+        if (i > n - LANES) i = n - LANES;
+        const CF_REAL *from = x + 2 * i;
+        vec a = CF_NAME(reduce)(from, taps, count), b = CF_NAME(reduce)(from + LANES, taps, count);
+        vec value = COMBINE(__builtin_shuffle(a, b, even), __builtin_shuffle(a, b, odd));
+        if (size == 3) {
+            a = CF_NAME(reduce)(from + 2, taps, count), b = CF_NAME(reduce)(from + 2 + LANES, taps, count);
+            value = COMBINE(value, __builtin_shuffle(a, b, even));
+        }
+        vec_store(y + i, CF_MAXIMUM || divisor == 1 ? value : value / vec_fill(divisor));
+    }
+    for (ptrdiff_t i = 0; i < n && n < LANES; ++i) {
+        const CF_REAL *from = x + 2 * i;
+        CF_REAL value = CF_NAME(reduce_one)(from, taps, count);
+        for (ptrdiff_t s = 1; s < size; ++s) value = COMBINE_ONE(value, CF_NAME(reduce_one)(from + s, taps, count));
+        y[i] = CF_MAXIMUM || divisor == 1 ? value : value / divisor;
+    }
+}
 
+static void CF_NAME(halves)(void *to, const void *from, const ptrdiff_t *taps, ptrdiff_t count, ptrdiff_t size,
+                            ptrdiff_t n, double divisor)
+{
+    if (size == 3) CF_NAME(halves_row)(to, from, taps, 1, 3, n, (CF_REAL)divisor);
+    else if (count == 1) CF_NAME(halves_row)(to, from, taps, 1, 2, n, (CF_REAL)divisor);
+    else if (count == 2) CF_NAME(halves_row)(to, from, taps, 2, 2, n, (CF_REAL)divisor);
+    else CF_NAME(halves_row)(to, from, taps, count, 2, n, (CF_REAL)divisor);
+}
+
+static const cf_window_leaves CF_NAME(leaves) = {
+    .taps = CF_NAME(taps), .run = CF_NAME(run), .split = CF_NAME(split), .halves = CF_NAME(halves),
+#if CF_MAXIMUM
+    .first = CF_NAME(first),
+#endif
+};
+
+#undef COMBINE
+#undef COMBINE_ONE
 #undef WINDOW_UNROLL
