@@ -253,6 +253,31 @@ def max_pool2d(
     data_format: DataFormat = "NCHW",
     out: NDArray[Any] | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any]]: ...
+def max_pool2d_grad(
+    grad: ArrayLike,
+    x: ArrayLike,
+    kernel_size: Size,
+    *,
+    stride: Size | None = None,
+    padding: Padding = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+    data_format: DataFormat = "NCHW",
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]: ...
+def avg_pool2d_grad(
+    grad: ArrayLike,
+    input_shape: Shape,
+    kernel_size: Size,
+    *,
+    stride: Size | None = None,
+    padding: Padding = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool | None = None,
+    divisor_override: int | None = None,
+    data_format: DataFormat = "NCHW",
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]: ...
 def num_threads(n: int) -> AbstractContextManager[None]: ...
 def pad2d(
     x: ArrayLike,
