@@ -108,11 +108,12 @@ static cf_status run(const cf_conv2d_plan *plan, const operands *o, const void *
         .plan = plan, .x = &o->x, .y = &o->y, .bias = o->bias, .packed = packed,
         .load = cf_loader(o->x.dtype, plan->compute), .store = cf_storer(plan->compute, o->y.dtype),
         .limits = limits(plan->compute, plan->activation),
+        .x_plain = has_vectors(plan, &o->x), .y_plain = has_vectors(plan, &o->y),
     };
     const int writes = can_write(plan, &o->y);
     job.view = can_view(plan, &o->x) && (writes || plan->filters_are_vectors);
     job.staged = !writes || (plan->blocks > 1 && !job.view);
-    job.squares = has_vectors(plan, &o->y) && o->y.strides[3] == (ptrdiff_t)cf_compute_bytes(plan->compute);
+    job.squares = job.y_plain && o->y.strides[3] == (ptrdiff_t)cf_compute_bytes(plan->compute);
     char *workspace = cf_acquire(plan->workspace_each * (size_t)plan->threads);
     if (workspace == NULL) return CF_NO_MEMORY;
     cf_parallel_for(plan->tasks, plan->threads, plan->algorithm->run, &job, workspace, plan->workspace_each);

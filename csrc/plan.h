@@ -47,7 +47,7 @@ typedef struct {
     void (*run)(const void *job, ptrdiff_t task, char *workspace); /* a cf_task over a cf_conv2d_job */
 } cf_conv2d_algorithm;
 
-extern const cf_conv2d_algorithm cf_conv2d_direct, cf_conv2d_narrow, cf_conv2d_im2col;
+extern const cf_conv2d_algorithm cf_conv2d_depthwise, cf_conv2d_direct, cf_conv2d_narrow, cf_conv2d_im2col;
 
 /* A way to lay out the input so that register tiles (conv2d_tiles.c) can read it: what direct and im2col differ in. */
 typedef struct {
@@ -77,12 +77,14 @@ struct cf_conv2d_plan {
     const cf_tile_shape *tile;
     int filters_are_vectors, threads;
     int channels_innermost;             /* terms are in the order (r, s, c), else (c, r, s) */
+    const cf_pixels_shape *pixels;      /* of depthwise with channels as vectors, else NULL */
     int exact_blocks;                   /* the stage keeps the rounding errors of block sums too */
     ptrdiff_t C, K, taps;               /* of one group */
     ptrdiff_t panel, panels;            /* filters of one packed panel; panels of a group */
     ptrdiff_t block_channels, blocks;
     ptrdiff_t rows, cols, panels_each;  /* the largest task */
     ptrdiff_t row_tasks, col_tasks, panel_tasks, tasks;
+    ptrdiff_t planes, planes_each, plane_tasks; /* of depthwise: groups, or chunks of channels that fill vectors */
     size_t slab_bytes, stage_bytes, table_bytes, workspace_each, packed_bytes;
     double microseconds;                /* estimate for one thread */
 };
@@ -104,6 +106,7 @@ struct cf_conv2d_job {
     const char *packed;
     cf_load_run load;
     cf_store_run store;
+    int x_plain, y_plain; /* the array is in the compute type and can be addressed by elements */
     int view;   /* tiles read x itself */
     const void *limits; /* of the activation: {low, high} in the compute type */
     int staged; /* tiles write to a stage in the workspace, which is then copied to y */

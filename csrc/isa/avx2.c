@@ -7,4 +7,8 @@
 /* 16 registers: 12 sums, 2 or 3 vectors, 1 broadcast. */
 #define CF_PIXEL_TILES X(6, 2) X(4, 3) X(2, 4) X(1, 8)
 #define CF_CHANNEL_TILES X(6, 2) X(8, 1)
+#define CF_DEPTHWISE_TILES X(6, 2) X(8, 1)
+#define CF_ROWS 4
+#define CF_ROW_VECTORS X(1) X(2) X(3)
+#define CF_SINGLE_VECTORS X(1) X(2) X(3) X(4)
 #include "../kernels/table.inl.h"

@@ -8,4 +8,8 @@
 /* 32 registers: 24 sums, 4 to 6 vectors, 1 broadcast. */
 #define CF_PIXEL_TILES X(6, 4) X(4, 6) X(2, 8) X(1, 8)
 #define CF_CHANNEL_TILES X(6, 4) X(8, 2) X(8, 1)
+#define CF_DEPTHWISE_TILES X(6, 4) X(8, 2) X(8, 1)
+#define CF_ROWS 4
+#define CF_ROW_VECTORS X(1) X(2) X(3) X(4)
+#define CF_SINGLE_VECTORS X(1) X(2) X(3) X(4)
 #include "../kernels/table.inl.h"

@@ -7,4 +7,8 @@
 /* gcc keeps at most 16 sums in registers here. */
 #define CF_PIXEL_TILES X(6, 2) X(4, 4) X(2, 8) X(1, 16)
 #define CF_CHANNEL_TILES X(4, 4) X(8, 2) X(8, 1)
+#define CF_DEPTHWISE_TILES X(4, 4) X(8, 2) X(8, 1)
+#define CF_ROWS 4
+#define CF_ROW_VECTORS X(1) X(2) X(3) X(4)
+#define CF_SINGLE_VECTORS X(1) X(2) X(3) X(4)
 #include "../kernels/table.inl.h"

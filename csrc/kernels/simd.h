@@ -9,7 +9,8 @@
      vec              a vector in registers
      vec_load(p)      unaligned load          vec_store(p, v)   unaligned store
      vec_fill(s)      all lanes s             vec_clamp(v, lo, hi)  NaN stays NaN
-     vec_or_zero(v, w)  v where w is zero, else zero */
+     vec_or_zero(v, w)  v where w is zero, else zero
+     vec_store_first(p, v, n)  the first n < LANES lanes */
 #if !defined CF_REAL || !defined CF_SIGNED || !defined CF_VECTOR_BYTES
 #error "simd.h: define CF_VECTOR_BYTES, CF_REAL and CF_SIGNED first"
 #endif
@@ -39,3 +40,18 @@ static inline __attribute__((always_inline)) vec CF_NAME(clamp)(vec v, vec lo, v
 #define vec_clamp CF_NAME(clamp)
 
 #define vec_or_zero(v, w) ((vec)((CF_NAME(mask))(v) & ((w) == (vec){0})))
+
+/* Two halves that may overlap, or element by element: no store reaches beyond the n. */
+static inline __attribute__((always_inline)) void CF_NAME(store_first)(CF_REAL *p, vec v, ptrdiff_t n)
+{
+    enum { HALF = CF_VECTOR_BYTES / 2 };
+    CF_REAL lanes[LANES];
+    vec_store(lanes, v);
+    if (n >= LANES / 2) {
+        __builtin_memcpy(p, lanes, HALF);
+        __builtin_memcpy((char *)(p + n) - HALF, (const char *)(lanes + n) - HALF, HALF);
+    } else {
+        for (ptrdiff_t i = 0; i < n; ++i) p[i] = lanes[i];
+    }
+}
+#define vec_store_first CF_NAME(store_first)

@@ -38,6 +38,51 @@ typedef struct {
 
 #define CF_TILE_SHAPES 5
 
+/* One plane, one filter, vectors along the row: for m < M output rows and V vectors of columns,
+     y[m * y_row + at[v] + lane] = clamp(bias + sum over r, s of  w[r * S + s] * input, limits)
+     input of (m, v, r, s) at x + (r + m * shift) * x_row + cols[s] + at[v]
+   Stored are whole vectors; if V = 1 and count < lanes, the first `count` lanes. The caller guarantees that the inputs
+   are readable for whole vectors. */
+typedef struct {
+    ptrdiff_t R, S, shift;
+    ptrdiff_t x_row, y_row, count;
+    const ptrdiff_t *cols, *at;
+    const void *x, *w, *bias, *limits;
+    void *y;
+} cf_rows;
+
+typedef void (*cf_rows_leaf)(const cf_rows *rows);
+#define CF_ROWS_VECTORS 8
+#define CF_ROWS_SHAPES 6
+
+/* Leaves for one filter size: M rows by [V] vectors, V from 1 on, NULL behind the last. R = 0: any size. */
+typedef struct {
+    int R, S, shift, M;
+    cf_rows_leaf run[CF_ROWS_VECTORS + 2];
+} cf_rows_shape;
+
+/* Vectors along the channels: for m < M pixels and V vectors of channels,
+     y[y_at[m] + v * lanes + lane] = clamp(bias[v * lanes + lane] + sum over i < terms of  w * input, limits)
+     w [terms][V * lanes];  input at x + x_at[m] + taps[i] + v * lanes + lane */
+typedef struct {
+    ptrdiff_t terms;
+    const ptrdiff_t *taps, *x_at, *y_at;
+    const void *x, *w, *bias, *limits;
+    void *y;
+} cf_pixels;
+
+typedef struct {
+    int M, V; /* M = 0 ends a list */
+    void (*run)(const cf_pixels *pixels);
+} cf_pixels_shape;
+
+/* to[row * to_row + i] = from[row * from_row + i * step] for row < rows, i < count. */
+typedef struct {
+    void *to;
+    const void *from;
+    ptrdiff_t to_row, from_row, rows, step, count;
+} cf_row_copy;
+
 /* All leaves for one compute type. */
 typedef struct {
     ptrdiff_t lanes;
@@ -45,6 +90,9 @@ typedef struct {
     cf_tile_shape channels[CF_TILE_SHAPES]; /* from many filters to few */
     /* to[j * to_step + i] = from[i * from_step + j] for i, j < lanes; steps in elements, any alignment */
     void (*transpose)(const void *from, ptrdiff_t from_step, void *to, ptrdiff_t to_step);
+    cf_rows_shape rows[CF_ROWS_SHAPES];     /* the first that fits; the last two fit all, with several rows and one */
+    cf_pixels_shape depthwise[CF_TILE_SHAPES]; /* from many channels to few */
+    void (*copy_rows)(const cf_row_copy *copy);
 } cf_leaves;
 
 /* A sum of a window is formed in chains of this many terms, whose sums are added without loss: 16 additions err by

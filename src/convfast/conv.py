@@ -48,7 +48,8 @@ def conv2d(
     precision : {None, "highest", "high", "medium"}
         How exact a float32 result must be at least; None is the process-wide setting (`set_precision`).
         All three are computed as "highest".
-    algorithm : {"auto", "direct", "narrow", "im2col"}
+    algorithm : {"auto", "depthwise", "direct", "narrow", "im2col"}
+        "depthwise" is for filters of one input channel (``C / groups = 1``), single planes included.
         "narrow" is "direct" with vectors of filters, for NCHW images of few pixels.
     out : ndarray, optional
         Takes the result and is returned: its exact shape and dtype, any strides. It may share memory with an input.

@@ -1,0 +1,74 @@
+/* conv2d_depthwise.h — what the two orientations of the depthwise algorithm share: the band of outputs of a task. */
+#ifndef CF_CONV2D_DEPTHWISE_H
+#define CF_CONV2D_DEPTHWISE_H
+
+#include "geometry.h"
+#include "plan.h"
+
+/* Phases that the taps of one axis meet (columns that are equal mod stride), and the length that `outputs` outputs need
+   in each. Tap i and tap i + phases stand in the same phase. Reach: cells that `outputs` outputs need. */
+static inline ptrdiff_t cf_gcd(ptrdiff_t a, ptrdiff_t b)
+{
+    while (b != 0) {
+        const ptrdiff_t rest = a % b;
+        a = b, b = rest;
+    }
+    return a;
+}
+static inline ptrdiff_t cf_phases(const cf_axis *a)
+{
+    return cf_min(a->size, a->stride / cf_gcd(a->dilation, a->stride));
+}
+static inline ptrdiff_t cf_phase_length(const cf_axis *a, ptrdiff_t outputs)
+{
+    return cf_add(outputs, (a->size - 1) * a->dilation / a->stride);
+}
+static inline ptrdiff_t cf_reach(const cf_axis *a, ptrdiff_t outputs)
+{
+    return cf_add(cf_mul(outputs - 1, a->stride), (a->size - 1) * a->dilation + 1);
+}
+
+/* Filters that are packed side by side: the channels of a chunk, or one. */
+static inline ptrdiff_t cf_chunk(const cf_conv2d_plan *plan)
+{
+    return plan->pixels != NULL ? plan->pixels->V * plan->leaves->lanes : 1;
+}
+
+/* One phase of a plane. What stands in the array is copied; the zeros around it are the same for every plane. */
+typedef struct {
+    cf_conv2d_span span;
+    ptrdiff_t x; /* bytes from the plane's first element to the first copied */
+    cf_row_copy copy;
+} cf_phase_copy;
+
+/* One call of a leaf: bytes from the plane's first input and output to its own. */
+typedef struct {
+    cf_rows_leaf run;
+    ptrdiff_t x, y;
+    const ptrdiff_t *at;
+} cf_pass;
+
+/* The outputs of one task: of image n the planes [plane, plane + planes), or chunks of channels; rows and columns. */
+typedef struct {
+    const cf_conv2d_job *job;
+    ptrdiff_t n, plane, planes, p, rows, q, cols;
+    char *slab, *stage, *bias, *expanded;
+    ptrdiff_t *taps, *x_at, *y_at;
+    cf_phase_copy *copies; /* one for each phase */
+    cf_pass *passes;
+} cf_band;
+
+/* Input rows [top, top + count) of which [first, last) stand in the array. */
+typedef struct {
+    ptrdiff_t top, count, first, last;
+} cf_row_range;
+
+cf_row_range cf_band_rows(const cf_band *b);
+int cf_pads(const cf_conv2d_plan *plan);             /* something stands around the array */
+int cf_pads_with_values(const cf_conv2d_plan *plan); /* and it is not zeros: only cf_conv2d_load_... finds it */
+void cf_band_bias(const cf_band *b, ptrdiff_t k, ptrdiff_t count); /* into b->bias */
+
+void cf_band_by_rows(cf_band *b);
+void cf_band_by_channels(cf_band *b);
+
+#endif

@@ -1,0 +1,152 @@
+/* conv2d_depthwise_channels.c — a band of depthwise outputs, vectors along the channels.
+
+   Where no window leaves the array x is read where it stands; the frame around that is laid out with its padding as
+   [row][column][channel of the chunk]. With several filters to a channel each channel is laid out as often.
+   Filters are packed [chunk][tap][channel of the chunk]. */
+#include "conv2d_depthwise.h"
+
+#include <string.h>
+
+/* Chunks of the task. The last task ends with one that overlaps the one before, if whole chunks do not come out. */
+static ptrdiff_t chunks(const cf_band *b)
+{
+    const cf_conv2d_plan *plan = b->job->plan;
+    return b->planes + (b->plane + b->planes == plan->planes && plan->shape.K % cf_chunk(plan) != 0);
+}
+
+static ptrdiff_t first_channel(const cf_band *b, ptrdiff_t i)
+{
+    const cf_conv2d_plan *plan = b->job->plan;
+    return cf_min((b->plane + i) * cf_chunk(plan), plan->shape.K - cf_chunk(plan));
+}
+
+/* Whether the channels of a chunk stand side by side in x as they do in y. */
+static int is_channel_run(const cf_conv2d_job *job)
+{
+    return job->x_plain && job->plan->K == 1 && job->x->strides[1] == (ptrdiff_t)cf_compute_bytes(job->plan->compute);
+}
+
+/* Channels [k, k + chunk) of the output at one padded pixel: with K filters to a channel each stands K times. */
+static void load_channels(const cf_band *b, const char *image, ptrdiff_t row, ptrdiff_t col, ptrdiff_t k, char *to)
+{
+    const cf_conv2d_plan *plan = b->job->plan;
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), K = plan->K, c = k / K;
+    const char *plane = image + c * b->job->x->strides[1];
+    if (K == 1) {
+        cf_conv2d_load_pixel(b->job, plane, row, col, cf_chunk(plan), to);
+        return;
+    }
+    cf_conv2d_load_pixel(b->job, plane, row, col, (k + cf_chunk(plan) - 1) / K - c + 1, b->expanded);
+    for (ptrdiff_t i = 0; i < cf_chunk(plan); ++i)
+        memcpy(to + i * size, b->expanded + ((k + i) / K - c) * size, (size_t)size);
+}
+
+static void lay_out_pixels(const cf_band *b, const char *image, ptrdiff_t k)
+{
+    const cf_conv2d_job *job = b->job;
+    const cf_conv2d_plan *plan = job->plan;
+    const cf_axis *w = &plan->shape.w;
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), pixel = cf_chunk(plan) * size;
+    const ptrdiff_t *strides = job->x->strides, cols = cf_reach(w, b->cols), left = b->q * w->stride - w->pad_before;
+    const int fast = is_channel_run(job) && !cf_pads_with_values(plan);
+    const cf_conv2d_span span = cf_conv2d_span_of(plan, left, 1, cols);
+    const cf_row_range r = cf_band_rows(b);
+    for (ptrdiff_t i = 0; i < r.count; ++i) {
+        char *to = b->slab + i * cols * pixel;
+        if (!fast) {
+            for (ptrdiff_t col = 0; col < cols; ++col)
+                load_channels(b, image, r.top + i, left + col, k, to + col * pixel);
+            continue;
+        }
+        const int inside = i >= r.first && i < r.last;
+        const ptrdiff_t begin = inside ? span.begin : cols, end = inside ? span.end : cols;
+        memset(to, 0, (size_t)(begin * pixel));
+        const cf_row_copy copy = {
+            .to = to + begin * pixel, .to_row = cf_chunk(plan),
+            .from = image + k * size + (r.top + i) * strides[2] + (left + begin) * strides[3],
+            .from_row = strides[3] / size, .rows = end - begin, .step = 1, .count = cf_chunk(plan),
+        };
+        plan->leaves->copy_rows(&copy);
+        memset(to + end * pixel, 0, (size_t)((cols - end) * pixel));
+    }
+}
+
+/* A rectangle of the band; with `view` its windows lie in x. */
+static void run_rectangle(const cf_band *b, int view)
+{
+    const cf_conv2d_job *job = b->job;
+    const cf_conv2d_plan *plan = job->plan;
+    const cf_array *x = job->x, *y = job->y;
+    const cf_axis *h = &plan->shape.h, *w = &plan->shape.w;
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), M = plan->pixels->M, C = cf_chunk(plan);
+    const int staged = !job->y_plain || y->strides[1] != size;
+    const ptrdiff_t row = view ? x->strides[2] / size : cf_reach(w, b->cols) * C, col = view ? x->strides[3] / size : C;
+    if (b->rows < 1 || b->cols < 1) return;
+    for (ptrdiff_t t = 0; t < plan->taps; ++t)
+        b->taps[t] = t / w->size * h->dilation * row + t % w->size * w->dilation * col;
+    ptrdiff_t count = 0;
+    for (ptrdiff_t p = 0; p < b->rows; ++p)
+        for (ptrdiff_t q = 0; q < b->cols; ++q, ++count) {
+            b->x_at[count] = p * h->stride * row + q * w->stride * col;
+            b->y_at[count] = staged ? count * C : (p * y->strides[2] + q * y->strides[3]) / size;
+        }
+    for (; count % M != 0; ++count) { /* fill the last tile up with its last pixel */
+        b->x_at[count] = b->x_at[count - 1];
+        b->y_at[count] = b->y_at[count - 1];
+    }
+    cf_pixels tile = {.terms = plan->taps, .taps = b->taps, .bias = b->bias, .limits = job->limits};
+    const char *image = x->data + b->n * x->strides[0];
+    for (ptrdiff_t i = 0; i < chunks(b); ++i) {
+        const ptrdiff_t k = first_channel(b, i);
+        char *to = y->data + b->n * y->strides[0] + k * y->strides[1] + b->p * y->strides[2] + b->q * y->strides[3];
+        if (view)
+            tile.x = image + k * size + (b->p * h->stride - h->pad_before) * x->strides[2] +
+                     (b->q * w->stride - w->pad_before) * x->strides[3];
+        else
+            lay_out_pixels(b, image, k), tile.x = b->slab;
+        tile.w = job->packed + (b->plane + i) * plan->taps * C * size;
+        cf_band_bias(b, k, C);
+        tile.y = staged ? b->stage : to;
+        for (ptrdiff_t j = 0; j < count; j += M) {
+            tile.x_at = b->x_at + j;
+            tile.y_at = b->y_at + j;
+            plan->pixels->run(&tile);
+        }
+        for (ptrdiff_t j = 0; staged && j < b->rows * b->cols; ++j)
+            job->store(to + j / b->cols * y->strides[2] + j % b->cols * y->strides[3], y->strides[1],
+                       b->stage + j * C * size, C);
+    }
+}
+
+/* The outputs [*begin, *end) of [first, first + count) whose windows lie in the array. */
+static void inside(const cf_axis *a, ptrdiff_t first, ptrdiff_t count, ptrdiff_t *begin, ptrdiff_t *end)
+{
+    const ptrdiff_t last = a->in + a->pad_before - (a->size - 1) * a->dilation - 1; /* where a window may begin */
+    *begin = cf_min(first + count, cf_max(first, cf_ceil_div(a->pad_before, a->stride)));
+    *end = cf_max(*begin, last < 0 ? *begin : cf_min(first + count, last / a->stride + 1));
+}
+
+/* What lies within reads x where it stands; the frame around it is laid out with its padding. */
+void cf_band_by_channels(cf_band *b)
+{
+    const cf_conv2d_job *job = b->job;
+    const cf_conv2d_plan *plan = job->plan;
+    ptrdiff_t top, bottom, left, right;
+    inside(&plan->shape.h, b->p, b->rows, &top, &bottom);
+    inside(&plan->shape.w, b->q, b->cols, &left, &right);
+    if (!is_channel_run(job) || 3 * (bottom - top) * (right - left) < 2 * b->rows * b->cols) {
+        run_rectangle(b, 0);
+        return;
+    }
+    const ptrdiff_t p = b->p, rows = b->rows, q = b->q, cols = b->cols;
+    b->rows = top - p;
+    run_rectangle(b, 0);
+    b->p = bottom, b->rows = p + rows - bottom;
+    run_rectangle(b, 0);
+    b->p = top, b->rows = bottom - top, b->cols = left - q;
+    run_rectangle(b, 0);
+    b->q = right, b->cols = q + cols - right;
+    run_rectangle(b, 0);
+    b->q = left, b->cols = right - left;
+    run_rectangle(b, 1);
+}

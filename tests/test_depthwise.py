@@ -1,0 +1,205 @@
+"""The algorithm "depthwise": every filter size, layout and border, and the bits of the direct algorithm."""
+
+import numpy as np
+import pytest
+from conftest import (
+    assert_promise,
+    assert_same_bits,
+    guarded,
+    integers,
+    normal,
+    operands,
+    promised,
+    w_shape,
+    x_shape,
+)  # fmt: skip
+
+from convfast import _core, conv2d, explain_conv2d, num_threads, reference
+
+SIZES = [1, 2, 3, 5, 7, 8, 9, (1, 4), (4, 1), (9, 3), (2, 80), (31, 31)]
+MODES = ["constant", "edge", "reflect", "symmetric", "wrap"]
+
+
+def depthwise(rng, C, H, W, size, data_format, multiplier=1, dtype=np.float32, N=1, make=integers):
+    """x, w and bias of a depthwise convolution."""
+    R, S = size if isinstance(size, tuple) else (size, size)
+    return operands(rng, N, C, H, W, C * multiplier, R, S, data_format, dtype, groups=C, make=make)
+
+
+def assert_law(x, w, bias, **options):
+    """Operands are small integers: every dtype and order gives the exact sum."""
+    y = conv2d(x, w, bias, algorithm="depthwise", **options)
+    np.testing.assert_array_equal(y, reference.conv2d(x, w, bias, **options).astype(y.dtype), err_msg=str(options))
+    return y
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_every_filter_size(isa, data_format, dtype, size, rng):
+    for C, H, W in (1, 33, 40), (5, 40, 33), (24, 32, 36):
+        x, w, bias = depthwise(rng, C, H, W, size, data_format, dtype=dtype)
+        for options in dict(), dict(padding="same"), dict(padding="full", stride=2), dict(padding=1, stride=(3, 1)):
+            if isinstance(size, tuple) and size[1] == 80 and options.get("padding") not in ("same", "full"):
+                continue
+            assert_law(x, w, bias, groups=C, data_format=data_format, **options)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, (1, 2), (4, 3)], ids=str)
+@pytest.mark.parametrize("dilation", [1, 2, 3, (2, 1), (4, 6)], ids=str)
+def test_strides_and_dilations(isa, data_format, stride, dilation, rng):
+    """Rows that share input rows are neighbours no more."""
+    for size in 2, 3, 5:
+        x, w, bias = depthwise(rng, 9, 31, 29, size, data_format)
+        for padding in 0, "same", ((3, 0), (1, 5)):
+            options = dict(stride=stride, dilation=dilation, padding=padding)
+            assert_law(x, w, bias, groups=9, data_format=data_format, **options)
+
+
+def test_every_width(isa, data_format, rng):
+    """Vectors that end within, at or beyond a row's end."""
+    for width in range(1, 68):
+        for stride in 1, 2:
+            for rows, channels in (1, 3), (6, 17):
+                x, w, bias = depthwise(rng, channels, rows, width, 3, data_format)
+                assert_law(x, w, bias, groups=channels, data_format=data_format, padding=1, stride=stride)
+
+
+def test_every_number_of_channels(isa, data_format, rng):
+    for channels in range(1, 68):
+        x, w, bias = depthwise(rng, channels, 9, 10, 3, data_format, N=2)
+        assert_law(x, w, bias, groups=channels, data_format=data_format, padding=1)
+
+
+@pytest.mark.parametrize("multiplier", [1, 2, 3, 6, 7])
+def test_multipliers(isa, data_format, multiplier, rng):
+    """Several filters to a channel; of one channel, a bank of filters."""
+    for channels in 1, 3, 16, 21:
+        x, w, bias = depthwise(rng, channels, 12, 19, 5, data_format, multiplier)
+        options = dict(groups=channels, data_format=data_format, padding=2)
+        told = explain_conv2d(x.shape, w.shape, **options)
+        if next(c for c in told.candidates if c.algorithm == "depthwise").applies:
+            assert_law(x, w, bias, **options)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_padding_modes(isa, data_format, mode, rng):
+    for channels in 3, 16:
+        for options in dict(padding=2), dict(padding=((0, 3), (5, 1)), stride=2), dict(padding="same", dilation=3):
+            x, w, bias = depthwise(rng, channels, 13, 21, 3, data_format)
+            assert_law(x, w, bias, groups=channels, data_format=data_format, padding_mode=mode, **options)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int16", "int32", "int64", "float16", "float64"])
+def test_dtypes(isa, data_format, dtype, rng):
+    for channels in 2, 24:
+        x = integers(rng, x_shape(2, channels, 11, 18, data_format), dtype)
+        w = integers(rng, w_shape(channels, 1, 3, 3, data_format), "int8" if dtype == "bool" else dtype)
+        for stride in 1, 2:
+            assert_law(x, w, None, groups=channels, data_format=data_format, padding=1, stride=stride)
+
+
+@pytest.mark.parametrize("activation", [None, "relu", "relu6"])
+def test_activations(isa, data_format, activation, rng):
+    for channels in 3, 16:
+        x, w, bias = depthwise(rng, channels, 12, 12, 3, data_format)
+        assert_law(x, w, bias, groups=channels, data_format=data_format, padding=1, activation=activation)
+
+
+def test_same_bits_as_direct(isa, data_format, dtype, rng):
+    """Chains of equal length in the same order: sums of up to 961 terms round alike."""
+    for size in 1, 3, 5, 7, 9, 12, 31, (5, 40):
+        for options in dict(padding="same"), dict(padding=40, stride=2), dict(padding=40, dilation=2):
+            for channels in 1, 11, 16:
+                x, w, bias = depthwise(rng, channels, 37, 41, size, data_format, dtype=dtype, make=normal)
+                options = dict(options, groups=channels, data_format=data_format)
+                assert_same_bits(conv2d(x, w, bias, algorithm="depthwise", **options),
+                                 conv2d(x, w, bias, algorithm="direct", **options))  # fmt: skip
+
+
+def test_same_bits_whatever_surrounds(isa, data_format, rng):
+    """Threads, batch, memory layout and out= change no bit."""
+    x, w, bias = depthwise(rng, 20, 60, 70, 5, data_format, N=3, make=normal)
+    options = dict(padding=2, groups=20, data_format=data_format, algorithm="depthwise")
+    y = conv2d(x, w, bias, **options)
+    with num_threads(3):
+        assert_same_bits(conv2d(x, w, bias, **options), y)
+    assert_same_bits(conv2d(x[1:2], w, bias, **options), y[1:2])
+    strange = np.asfortranarray(x)
+    out = np.empty(y.shape[::-1], y.dtype).T
+    assert_same_bits(conv2d(strange, w[::1], bias, out=out, **options), y)
+    assert_same_bits(conv2d(np.repeat(x, 2, axis=2)[:, :, ::2], w, bias, **options), y)
+
+
+def test_promise_of_highest(isa, data_format, rng):
+    x, w, bias = depthwise(rng, 4, 50, 50, 31, data_format, make=normal)
+    options = dict(padding=15, groups=4, data_format=data_format)
+    assert_promise({"depthwise": conv2d(x, w, bias, algorithm="depthwise", **options)}, x, w, bias, **options)
+
+
+def test_non_finite_values_stay_in_their_windows(isa, data_format, rng):
+    for value in np.nan, np.inf:
+        for channels in 3, 16:
+            x, w, _ = depthwise(rng, channels, 15, 20, 3, data_format)
+            w[w == 0] = 1
+            pixel = (0, 1, 7, 9) if data_format == "NCHW" else (0, 7, 9, 1)
+            x[pixel] = value
+            y = conv2d(x, w, padding=1, groups=channels, data_format=data_format, algorithm="depthwise")
+            y = y if data_format == "NCHW" else y.transpose(0, 3, 1, 2)
+            expected = np.zeros(y.shape, bool)
+            expected[0, 1, 6:9, 8:11] = True
+            np.testing.assert_array_equal(~np.isfinite(y), expected)
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_no_access_outside(isa, data_format, side, rng):
+    """Arrays that end or begin at a page that nobody may touch, in every place of a vector's tail."""
+    for width in 1, 3, 7, 8, 9, 15, 16, 17, 30, 33:
+        for channels in 1, 3, 8, 17:
+            for stride, padding in (1, 0), (1, 1), (2, 0), (2, 1), (3, 2):
+                x, w, bias = depthwise(rng, channels, 5, width + 2, 3, data_format)
+                options = dict(stride=stride, padding=padding, groups=channels, data_format=data_format)
+                exact = reference.conv2d(x, w, bias, **options).astype(np.float32)
+                out = guarded(np.zeros_like(exact), side)
+                x, w, bias = (guarded(array, side) for array in (x, w, bias))
+                conv2d(x, w, bias, out=out, algorithm="depthwise", **options)
+                np.testing.assert_array_equal(out, exact)
+
+
+def test_large_planes_are_cut(isa, rng):
+    """Bands of rows and columns meet without a seam, also where a filter reaches far."""
+    x, w, bias = depthwise(rng, 1, 150, 1100, 3, "NCHW")
+    assert_law(x, w, bias, padding=1)
+    assert_law(x, w, bias, padding=40, dilation=40)
+    x, w, bias = depthwise(rng, 33, 60, 130, 5, "NHWC")
+    assert_law(x, w, bias, padding=2, groups=33, data_format="NHWC")
+    assert_law(x, w, bias, padding=9, dilation=9, groups=33, data_format="NHWC")
+
+
+def test_auto_takes_it(data_format):
+    """Where each filter has one channel, unless the filters of one channel fill vectors."""
+    for C, size in (32, 3), (96, 7), (512, 5):
+        told = explain_conv2d(x_shape(1, C, 28, 28, data_format), w_shape(C, 1, size, size, data_format),
+                              padding=size // 2, groups=C, data_format=data_format)  # fmt: skip
+        assert told.algorithm == "depthwise"
+
+
+def test_refusals():
+    for x, w, options, reason in (
+        ((1, 4, 9, 9), (4, 2, 3, 3), dict(groups=2), "more than one input channel"),
+        ((1, 1, 99, 99), (1, 1, 33, 33), {}, "more than 1024 taps"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            conv2d(np.zeros(x), np.zeros(w), algorithm="depthwise", **options)
+
+
+def test_float16_rounds_once(data_format, rng):
+    x, w, bias = depthwise(rng, 16, 14, 14, 3, data_format, dtype=np.float16, make=normal)
+    options = dict(padding=1, groups=16, data_format=data_format)
+    exact = reference.conv2d(x, w, bias, **options)
+    A = reference.conv2d(np.abs(x), np.abs(w), np.abs(bias), **options)
+    y = conv2d(x, w, bias, algorithm="depthwise", **options)
+    assert y.dtype == np.float16
+    assert np.all(np.abs(y - exact) <= promised(A, np.float32) + np.abs(exact) * 2.0**-10)
+
+
+def test_it_is_known_by_name():
+    assert "depthwise" in _core.algorithms()
