@@ -262,5 +262,6 @@ def avg_pool2d_grad(
            [ 3.,  7.,  4.]])
     """
     return _core.avg_pool2d_grad(
-        grad, input_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, data_format, out
-    )
+        grad, input_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, data_format,
+        out,
+    )  # fmt: skip
