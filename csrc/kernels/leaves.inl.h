@@ -8,6 +8,7 @@
 #include "copy_rows.inl.h"
 #include "depthwise_pixel.inl.h"
 #include "depthwise_row.inl.h"
+#include "dot_rows.inl.h"
 #include "gemm_tile.inl.h"
 #include "transpose.inl.h"
 
@@ -72,6 +73,9 @@ static const cf_leaves CF_NAME(leaves) = {
 #undef X
     },
     .copy_rows = CF_NAME(copy_rows),
+#define X(M) {M, CF_NAME(dot_##M)},
+    .dots = {CF_DOT_SIZES},
+#undef X
 };
 
 #undef LANES

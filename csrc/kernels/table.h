@@ -83,11 +83,31 @@ typedef struct {
     ptrdiff_t to_row, from_row, rows, step, count;
 } cf_row_copy;
 
+/* y[m][lane] = sum over rows, and over every lane-th number of a row, of  g[i] * x[x_base[m] + i].
+   A row has `vectors` whole vectors and `tail` numbers more; from row to row g moves by g_row and x by x_row. Offsets
+   are in elements. The caller guarantees that a tail may be read as a whole vector, that g is zero there, and that
+   a row has at most CF_CHAIN vectors. */
+typedef struct {
+    ptrdiff_t rows, vectors, tail, g_row, x_row;
+    const void *g, *x;
+    const ptrdiff_t *x_base;
+    void *y;
+} cf_dot;
+
+typedef struct {
+    int M; /* 0 ends a list */
+    void (*run)(const cf_dot *dot);
+} cf_dot_size;
+
+/* 3x3, 5x5 and 7x7 taps are 9, 9 9 7 and five times 9 and 4; a vector of g and one of x go beside the 9 sums. */
+#define CF_DOT_SIZES X(9) X(7) X(4) X(2) X(1)
+
 /* All leaves for one compute type. */
 typedef struct {
     ptrdiff_t lanes;
     cf_tile_shape pixels[CF_TILE_SHAPES];   /* from many filters to one */
     cf_tile_shape channels[CF_TILE_SHAPES]; /* from many filters to few */
+    cf_dot_size dots[6];                    /* from many sums to one */
     /* to[j * to_step + i] = from[i * from_step + j] for i, j < lanes; steps in elements, any alignment */
     void (*transpose)(const void *from, ptrdiff_t from_step, void *to, ptrdiff_t to_step);
     cf_rows_shape rows[CF_ROWS_SHAPES];     /* the first that fits; the last two fit all, with several rows and one */

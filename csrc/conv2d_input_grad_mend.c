@@ -1,0 +1,97 @@
+/* conv2d_input_grad_mend.c — the border of an input gradient whose filters hold infinities or NaN.
+
+   The zeros around grad are no terms of the sum, but an infinite tap makes NaN of them. So NaN at cells of which some
+   tap meets no cell of grad are looked at again, term by term. */
+#include "input_grad.h"
+#include "parallel.h"
+
+#include <math.h>
+
+typedef struct {
+    const cf_input_grad *job;
+    const cf_array *dx;
+    ptrdiff_t top, left;
+    cf_load_run load_grad, load_w, load_dx, load_bias; /* to double */
+} mend_job;
+
+/* The cells [*begin, *end) of `cells`, the first at padded position `offset`, of which every tap meets grad. */
+static void find_whole(const cf_axis *axis, ptrdiff_t outputs, ptrdiff_t offset, ptrdiff_t cells, ptrdiff_t *begin,
+                       ptrdiff_t *end)
+{
+    *begin = cf_min(cells, cf_max(0, (axis->size - 1) * axis->dilation - offset));
+    *end = cf_max(*begin, cf_min(cells, outputs * axis->stride - offset));
+}
+
+/* Up to the first NaN, which ends the search: a gradient full of them costs one term a cell. */
+static double plain_sum(const mend_job *mend, ptrdiff_t n, ptrdiff_t c, ptrdiff_t i, ptrdiff_t j)
+{
+    const cf_input_grad *job = mend->job;
+    const cf_array *grad = &job->grad, *w = &job->w;
+    const ptrdiff_t K = w->shape[1], g = c / (w->shape[0] / job->options->groups);
+    double sum = 0, a, b;
+    if (job->bias.data != NULL) mend->load_bias(&sum, job->bias.data + c * job->bias.stride, job->bias.stride, 1);
+    for (ptrdiff_t r = 0; r < job->h.size; ++r)
+        for (ptrdiff_t s = 0; s < job->w_axis.size; ++s) {
+            const ptrdiff_t y = i - r * job->h.dilation, x = j - s * job->w_axis.dilation;
+            if (y < 0 || x < 0 || y % job->h.stride != 0 || x % job->w_axis.stride != 0) continue;
+            const ptrdiff_t p = y / job->h.stride, q = x / job->w_axis.stride;
+            if (p >= grad->shape[2] || q >= grad->shape[3]) continue;
+            const char *from = grad->data + n * grad->strides[0] + g * K * grad->strides[1] + p * grad->strides[2] +
+                               q * grad->strides[3];
+            const char *filter = w->data + c * w->strides[0] + r * w->strides[2] + s * w->strides[3];
+            for (ptrdiff_t k = 0; k < K && !isnan(sum); ++k) {
+                mend->load_grad(&a, from + k * grad->strides[1], 0, 1);
+                mend->load_w(&b, filter + k * w->strides[1], 0, 1);
+                sum += a * b;
+            }
+        }
+    const cf_activation activation = job->options->activation;
+    if (activation != CF_ACTIVATION_NONE && sum < 0) sum = 0;
+    if (activation == CF_ACTIVATION_RELU6 && sum > 6) sum = 6;
+    return sum;
+}
+
+static void mend_cell(const mend_job *mend, ptrdiff_t n, ptrdiff_t c, ptrdiff_t i, ptrdiff_t j)
+{
+    const cf_array *dx = mend->dx;
+    char *cell = dx->data + n * dx->strides[0] + c * dx->strides[1] + i * dx->strides[2] + j * dx->strides[3];
+    double value;
+    mend->load_dx(&value, cell, 0, 1);
+    if (!isnan(value)) return;
+    value = plain_sum(mend, n, c, mend->top + i, mend->left + j);
+    const cf_compute compute = cf_compute_of(dx->dtype);
+    const float single = (float)value;
+    cf_storer(compute, dx->dtype)(cell, 0, compute == CF_COMPUTE_F64 ? (const void *)&value : &single, 1);
+}
+
+static void mend_plane(const void *context, ptrdiff_t plane, char *workspace)
+{
+    (void)workspace;
+    const mend_job *mend = context;
+    const cf_array *dx = mend->dx, *grad = &mend->job->grad;
+    const ptrdiff_t n = plane / dx->shape[1], c = plane % dx->shape[1], H = dx->shape[2], W = dx->shape[3];
+    ptrdiff_t top, bottom, left, right;
+    find_whole(&mend->job->h, grad->shape[2], mend->top, H, &top, &bottom);
+    find_whole(&mend->job->w_axis, grad->shape[3], mend->left, W, &left, &right);
+    for (ptrdiff_t i = 0; i < H; ++i)
+        for (ptrdiff_t j = 0; j < W; ++j) {
+            if (i >= top && i < bottom && j == left) j = right;
+            if (j < W) mend_cell(mend, n, c, i, j);
+        }
+}
+
+#define MENDED_PER_MICROSECOND 200.0 /* cells looked at, order of magnitude */
+
+void cf_mend_border(const cf_input_grad *job, ptrdiff_t top, ptrdiff_t left, const cf_array *dx)
+{
+    const cf_compute compute = cf_compute_of(dx->dtype);
+    if (compute != CF_COMPUTE_F32 && compute != CF_COMPUTE_F64) return;
+    const mend_job mend = {
+        .job = job, .dx = dx, .top = top, .left = left,
+        .load_grad = cf_loader(job->grad.dtype, CF_COMPUTE_F64), .load_w = cf_loader(job->w.dtype, CF_COMPUTE_F64),
+        .load_dx = cf_loader(dx->dtype, CF_COMPUTE_F64), .load_bias = cf_loader(job->bias.dtype, CF_COMPUTE_F64),
+    };
+    const ptrdiff_t planes = dx->shape[0] * dx->shape[1];
+    const double cells = (double)planes * (double)(dx->shape[2] + dx->shape[3]) * 2;
+    cf_parallel_for(planes, cf_threads_for(cells / MENDED_PER_MICROSECOND, planes), mend_plane, &mend, NULL, 0);
+}

@@ -1,0 +1,24 @@
+/* input_grad.h — what the parts of an input gradient share. */
+#ifndef CF_INPUT_GRAD_H
+#define CF_INPUT_GRAD_H
+
+#include "convert.h"
+#include "geometry.h"
+
+typedef struct {
+    const cf_conv2d_options *options; /* of the forward convolutions: stride 1, numbers for padding */
+    cf_array grad, w;                 /* w (C, K/groups, R, S): channels exchanged, taps in forward order */
+    cf_vector bias;
+    cf_axis h, w_axis;                /* of the convolution whose gradient this is */
+} cf_input_grad;
+
+/* dx = the gradient of the padded plane, from its cell (top, left) on. */
+cf_status cf_input_grad_region(const cf_input_grad *job, ptrdiff_t top, ptrdiff_t left, const cf_array *dx);
+
+/* Puts right what an infinite tap made of the zeros around grad. */
+void cf_mend_border(const cf_input_grad *job, ptrdiff_t top, ptrdiff_t left, const cf_array *dx);
+
+/* dx = the gradient of the padded plane, every cell of the padding added to the cell that it repeats. */
+cf_status cf_fold_padding(const cf_input_grad *job, cf_padding_mode mode, const cf_array *dx);
+
+#endif
