@@ -137,7 +137,7 @@ static ptrdiff_t places(const cf_conv2d_plan *plan)
     return plan->pixels != NULL ? plan->rows * plan->cols + plan->pixels->M : vectors;
 }
 
-/* The bytes of a task's tables, which stand one behind the other. Vectors along the channels need no copies and passes. */
+/* The bytes of a task's tables, one behind the other. Vectors along the channels need no copies and passes. */
 static size_t carve(const cf_conv2d_plan *plan, char *tables, cf_band *b)
 {
     const int by_rows = plan->pixels == NULL;

@@ -76,7 +76,7 @@ static inline __attribute__((always_inline)) void CF_NAME(rows_any)(vec acc[ROW_
             end = S;
             ROW_UNROLL for (int m = 0; m < M; ++m) {
                 if (m < first || m >= last) continue;
-                if (left[m] == 0) {
+                if (__builtin_expect(left[m] == 0, 0)) { /* out of the way of the loop */
                     left[m] = CF_CHAIN;
                     ROW_UNROLL for (int v = 0; v < V; ++v) chains[m * V + v] += acc[m][v], acc[m][v] = (vec){0};
                 }

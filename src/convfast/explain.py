@@ -1,6 +1,7 @@
 """What a convolution would do, told without computing."""
 
 from dataclasses import dataclass
+from textwrap import fill
 
 from convfast import _core
 
@@ -36,7 +37,7 @@ class Explanation:
         lines += [f"               {line}" for line in self.sums]
         lines += [
             f"parameters     {self.parameters:,}",
-            f"algorithm      {self.algorithm}: {self.reason}",
+            fill(f"algorithm      {self.algorithm}: {self.reason}", 120, subsequent_indent=" " * 15),
             f"ISA, threads   {self.isa}, {self.threads}",
             f"workspace      {self.workspace_bytes / 2**20:.2f} MiB",
             f"work           {self.flops / 1e6:,.1f} MFLOP, {self.bytes_moved / 1e6:,.2f} MB moved, "
