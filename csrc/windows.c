@@ -82,21 +82,41 @@ typedef struct {
     ptrdiff_t left, middle, width;     /* elements of a row: of padding before, of x, in all */
     ptrdiff_t first_col, first_row;    /* of x; the row may lie in the padding */
     ptrdiff_t *taps_h, *taps_w;
-    char *stage[3], *line, *wide[3], *phases, *result;
+    char *stage[3], *reduced, *line, *wide[3], *phases, *result;
 } tile;
 
-static void load_row(const tile *t, ptrdiff_t h, char *to)
+/* Cells begin <= cell < end of padded row h. */
+static void load_row(const tile *t, ptrdiff_t h, ptrdiff_t begin, ptrdiff_t end, char *to)
 {
     const cf_windows *windows = t->windows;
-    const ptrdiff_t size = windows->size;
-    if (h < 0 || h >= windows->h.in) {
-        fill(to, windows->nothing, t->width, size);
-        return;
+    const ptrdiff_t cell = windows->unit * windows->size, left = t->left / windows->unit;
+    const int outside = h < 0 || h >= windows->h.in;
+    const ptrdiff_t first = outside ? end : cf_min(end, cf_max(begin, left));
+    const ptrdiff_t last = cf_max(first, cf_min(end, left + t->middle / windows->unit));
+    fill(to, windows->nothing, (first - begin) * windows->unit, windows->size);
+    if (last > first)
+        cf_windows_load(windows, t->plane + h * windows->x->strides[2], t->first_col + first - left, 1, last - first,
+                        to + (first - begin) * cell);
+    fill(to + (last - begin) * cell, windows->nothing, (end - last) * windows->unit, windows->size);
+}
+
+/* All `count` rows of windows, widened downwards strip by strip. */
+static void widen_rows(const tile *t, ptrdiff_t count)
+{
+    const cf_windows *windows = t->windows;
+    const cf_axis *h = &windows->h;
+    const ptrdiff_t cell = windows->unit * windows->size, cells = t->width / windows->unit;
+    const ptrdiff_t rows = cf_axis_covered(h, count);
+    for (ptrdiff_t begin = 0; begin < cells; begin += windows->strip) {
+        const ptrdiff_t end = cf_min(cells, begin + windows->strip), pitch = (end - begin) * windows->unit;
+        const ptrdiff_t bytes = pitch * windows->size;
+        for (ptrdiff_t i = 0; i < rows; ++i) load_row(t, t->first_row + i, begin, end, t->stage[0] + i * bytes);
+        const char *wide = widen(windows, t->stage[0], t->stage[1], t->stage[0], t->stage[2], h->size,
+                                 h->dilation * pitch, rows * pitch);
+        for (ptrdiff_t p = 0; p < count; ++p)
+            memcpy(t->reduced + p * windows->pitch * windows->size + begin * cell, wide + p * h->stride * bytes,
+                   (size_t)bytes);
     }
-    fill(to, windows->nothing, t->left, size);
-    cf_windows_load(windows, t->plane + h * windows->x->strides[2], t->first_col, 1, t->middle / windows->unit,
-                    to + t->left * size);
-    fill(to + (t->left + t->middle) * size, windows->nothing, t->width - t->left - t->middle, size);
 }
 
 /* A row of windows on its way: `count` rows of elements at from + taps, still to be reduced, or one that is. */
@@ -209,7 +229,9 @@ void cf_windows_tile(const cf_windows *windows, const char *plane, ptrdiff_t p0,
     t.width = cols * unit;
     t.first_row = p0 * h->stride - h->pad_before;
 
-    for (int i = 0; i < (windows->wide_h ? 3 : 1); ++i) t.stage[i] = take(&workspace, windows->stage_rows * line);
+    const ptrdiff_t stage = windows->stage_rows * windows->stage_pitch * size;
+    for (int i = 0; i < (windows->wide_h ? 3 : 1); ++i) t.stage[i] = take(&workspace, stage);
+    if (windows->wide_h) t.reduced = take(&workspace, windows->rows * line);
     t.line = take(&workspace, line);
     t.result = take(&workspace, line);
     for (int i = 0; i < 3 && windows->wide_w; ++i) t.wide[i] = take(&workspace, line);
@@ -224,18 +246,14 @@ void cf_windows_tile(const cf_windows *windows, const char *plane, ptrdiff_t p0,
         const ptrdiff_t at = s * w->dilation;
         t.taps_w[s] = windows->split ? at % w->stride * windows->phase_pitch + at / w->stride : at * unit;
     }
-    const ptrdiff_t rows = cf_axis_covered(h, p1 - p0);
     if (windows->wide_h) {
-        for (ptrdiff_t i = 0; i < rows; ++i) load_row(&t, t.first_row + i, t.stage[0] + i * line);
-        const char *sums = widen(windows, t.stage[0], t.stage[1], t.stage[0], t.stage[2], h->size,
-                                 h->dilation * windows->pitch, rows * windows->pitch);
-        for (ptrdiff_t p = p0; p < p1; ++p)
-            reduce_cols(&t, p, (lines_of_row){sums + (p - p0) * h->stride * line, itself, 1});
+        widen_rows(&t, p1 - p0);
+        for (ptrdiff_t p = p0; p < p1; ++p) reduce_cols(&t, p, (lines_of_row){t.reduced + (p - p0) * line, itself, 1});
         return;
     }
-    if (!windows->direct)
-        for (ptrdiff_t i = 0; i < rows; ++i)
-            if (t.first_row + i >= 0 && t.first_row + i < h->in) load_row(&t, t.first_row + i, t.stage[0] + i * line);
+    const ptrdiff_t rows = cf_axis_covered(h, p1 - p0);
+    for (ptrdiff_t i = 0; i < rows && !windows->direct; ++i)
+        load_row(&t, t.first_row + i, 0, cols, t.stage[0] + i * line);
     fill(t.line, windows->nothing, t.left, size);
     fill(t.line + (t.left + t.middle) * size, windows->nothing, t.width - t.left - t.middle, size);
     for (ptrdiff_t p = p0; p < p1; ++p) reduce_cols(&t, p, reduce_rows(&t, p));

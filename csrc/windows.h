@@ -32,7 +32,9 @@ typedef struct {
     int halves;                      /* stride 2, two or three neighbours: split and combined in registers */
     ptrdiff_t full[2][2];            /* the outputs [begin, end) of each axis whose windows count all their cells */
     ptrdiff_t rows, cols;            /* the largest tile of outputs */
-    ptrdiff_t pitch, stage_rows, phase_pitch;
+    ptrdiff_t pitch, phase_pitch;    /* elements from one row, and one phase, to the next */
+    ptrdiff_t strip;                 /* cells of a row that are widened downwards at a time */
+    ptrdiff_t stage_rows, stage_pitch;
     size_t workspace_each;
 } cf_windows;
 

@@ -15,6 +15,8 @@
 #define ROW_BYTES ((ptrdiff_t)16 << 10)
 /* From this size on doubling (two loads and a store a level) beats taking every tap (bench_pool2d, 5x5 to 13x13). */
 #define WIDE 8
+/* Doubling goes down strips of columns: three buffers of a few dozen rows stay in the first two levels of cache. */
+#define STRIP_BYTES 512
 #define TAPS_MAX 65536 /* a table of 512 KiB */
 #define LINE 64 /* bytes: rows begin on cache lines */
 
@@ -93,12 +95,18 @@ static int is_direct(const cf_windows *windows, const cf_array *a)
 static int plan_rows(cf_windows *windows)
 {
     const cf_axis *h = &windows->h;
-    const ptrdiff_t line = windows->pitch * windows->size, fitting = cf_min(TILE_BYTES / line, cf_axis_covered(h, h->out));
-    windows->rows = fitting <= cf_axis_reach(h) ? 1 : (fitting - cf_axis_reach(h) - 1) / h->stride + 1;
-    if (windows->wide_h) windows->rows = cf_max(windows->rows, cf_axis_reach(h) / h->stride); /* half of the work at the rims */
-    windows->rows = cf_min(windows->rows, h->out);
-    windows->stage_rows = windows->wide_h || !windows->direct ? cf_axis_covered(h, windows->rows) : 0;
-    return cf_mul(windows->stage_rows, line) <= BUFFER_BYTES_MAX;
+    const ptrdiff_t line = windows->pitch * windows->size, reach = cf_axis_reach(h), fitting = TILE_BYTES / line;
+    if (windows->wide_h) { /* as many rows of results as the window reaches: half of the work is for the rims */
+        windows->strip = cf_max(1, STRIP_BYTES / (windows->unit * windows->size));
+        windows->rows = cf_min(h->out, cf_max(1, cf_min(cf_max(reach / h->stride, fitting), BUFFER_BYTES_MAX / line)));
+        windows->stage_rows = cf_axis_covered(h, windows->rows);
+        windows->stage_pitch = windows->strip * windows->unit;
+    } else {
+        windows->rows = fitting <= reach ? 1 : cf_min(h->out, (fitting - reach - 1) / h->stride + 1);
+        windows->stage_rows = windows->direct ? 0 : cf_axis_covered(h, windows->rows);
+        windows->stage_pitch = windows->pitch;
+    }
+    return cf_mul(windows->stage_rows, windows->stage_pitch * windows->size) <= BUFFER_BYTES_MAX;
 }
 
 static void plan_full(const cf_windows *windows, const cf_axis *axis, ptrdiff_t full[2])
@@ -134,8 +142,9 @@ int cf_windows_plan(cf_windows *windows)
         if (!plan_rows(windows)) return 0;
     }
     if (!windows->wide_h && h->size > TAPS_MAX) return 0;
-    const ptrdiff_t stages = windows->wide_h ? 3 : 1, lines = windows->wide_w ? 5 : 2;
-    const ptrdiff_t elements = (stages * windows->stage_rows + lines) * windows->pitch +
+    const ptrdiff_t stages = windows->wide_h ? 3 : 1;
+    const ptrdiff_t lines = (windows->wide_w ? 5 : 2) + (windows->wide_h ? windows->rows : 0);
+    const ptrdiff_t elements = stages * windows->stage_rows * windows->stage_pitch + lines * windows->pitch +
                                (windows->split ? phases * windows->phase_pitch : 0);
     const ptrdiff_t taps = (windows->wide_h ? 1 : h->size) + (windows->wide_w ? 1 : w->size) + 1;
     windows->workspace_each =
