@@ -62,7 +62,8 @@ static void gather(const void *context, ptrdiff_t task, char *workspace)
 }
 
 /* part[column - begin] += tap (r, s) of the windows of row p, for begin <= column < end */
-static void add_tap(const job *j, const char *from, ptrdiff_t s, ptrdiff_t begin, ptrdiff_t end, char *part, char *buffer)
+static void add_tap(const job *j, const char *from, ptrdiff_t s, ptrdiff_t begin, ptrdiff_t end, char *part,
+                    char *buffer)
 {
     const cf_axis *w = j->w;
     const ptrdiff_t unit = j->unit, size = (ptrdiff_t)cf_compute_bytes(j->compute), step = j->cols->strides[3];
