@@ -2,7 +2,7 @@
 
      y[n,c,h,w] = sum over the window around (h, w) of x   if x[n,c,h,w] is the window's maximum or that is NaN, else 0
 
-   where windows are clipped at the border. Maxima and sums of a tile are formed by windows.c, in the dtype of y, and met
+   where windows are clipped at the border. Maxima and sums of a tile are formed by windows.c, in the dtype of y, and meet
    row by row: nothing of the size of the plane is kept.
 
    The caller guarantees odd sizes and a y of the shape of x, of its dtype or, for integers, of int32 or int64, which
@@ -67,7 +67,8 @@ static int plan(job *j, const ptrdiff_t size[2], ptrdiff_t unit)
     for (int i = 0; i < 2; ++i) {
         cf_axis *axes[2] = {&both[i]->h, &both[i]->w};
         for (int a = 0; a < 2; ++a) {
-            const ptrdiff_t in = j->x->shape[2 + a], reach = cf_min(size[a] / 2, in - 1); /* beyond the plane: the same */
+            /* A window that reaches beyond the plane is the plane. */
+            const ptrdiff_t in = j->x->shape[2 + a], reach = cf_min(size[a] / 2, in - 1);
             *axes[a] = (cf_axis){.in = in, .size = 2 * reach + 1, .stride = 1, .dilation = 1, .pad_before = reach,
                                  .pad_after = reach, .out = in};
         }
@@ -86,15 +87,15 @@ cf_status cf_local_max_sum2d(const ptrdiff_t size[2], int channels_last, const c
     if (x->shape[0] == 0 || x->shape[1] == 0) return CF_OK;
     job j = {.x = x, .y = y};
     if (!plan(&j, size, channels_last ? x->shape[1] : 1) && !plan(&j, size, 1)) return CF_TOO_LARGE;
-    j.store = j.sums.dtype == y->dtype ? cf_copy_storer((size_t)j.sums.size) : cf_storer(cf_compute_of(y->dtype), y->dtype);
+    j.store = cf_storer(cf_compute_of(y->dtype), y->dtype);
     j.output = cf_windows_output(&j.sums, y, j.store);
     j.row_tiles = cf_ceil_div(x->shape[2], j.rows);
     j.col_tiles = cf_ceil_div(x->shape[3], j.cols);
     const ptrdiff_t planes = x->shape[0] * (j.sums.unit == 1 ? x->shape[1] : 1), unit = j.sums.unit;
     const ptrdiff_t tasks = planes * j.row_tiles * j.col_tiles;
     const size_t tile = (size_t)((2 * j.rows + 1) * j.cols * unit * j.sums.size);
-    const size_t windows = j.maxima.workspace_each > j.sums.workspace_each ? j.maxima.workspace_each : j.sums.workspace_each;
-    const size_t each = (tile + windows + 63) / 64 * 64;
+    const ptrdiff_t windows = cf_max((ptrdiff_t)j.maxima.workspace_each, (ptrdiff_t)j.sums.workspace_each);
+    const size_t each = (tile + (size_t)windows + CF_ALIGNMENT - 1) / CF_ALIGNMENT * CF_ALIGNMENT;
     const double cells = (double)x->shape[0] * (double)x->shape[1] * (double)x->shape[2] * (double)x->shape[3];
     int threads = cf_threads_for(cells / CELLS_PER_MICROSECOND, tasks);
     if (each * (size_t)threads > WORKSPACE_BYTES_MAX) threads = (int)cf_max(1, (ptrdiff_t)(WORKSPACE_BYTES_MAX / each));

@@ -21,8 +21,8 @@
 /* Cells that one core pools in a microsecond, roughly: for choosing threads and the size of tasks. */
 #define CELLS_PER_MICROSECOND 2000.0
 #define TASK_CELLS 32768 /* 16 us: much longer than handing out a task takes */
-/* One by one with channels last: this many channels and cells of a window at a time. Pixels are often a multiple of 4 KiB
-   apart and then share the 8 ways of one set of the first-level cache (bench_pool2d, avg_global_2048x7). */
+/* One by one with channels last: this many channels and cells of a window at a time. Pixels are often a multiple of
+   4 KiB apart and then share the 8 ways of one set of the first-level cache (bench_pool2d, avg_global_2048x7). */
 #define EACH_CHANNELS 256
 #define EACH_TAPS 8
 
@@ -197,7 +197,8 @@ static cf_status run(job *j, int tiled, size_t each)
 {
     const cf_windows *windows = &j->windows;
     const double cells = (double)windows->x->shape[0] * (double)windows->x->shape[1] *
-                         ((double)windows->h.in * (double)windows->w.in + (double)windows->h.out * (double)windows->w.out);
+                         ((double)windows->h.in * (double)windows->w.in +
+                          (double)windows->h.out * (double)windows->w.out);
     const double grain = TASK_CELLS / (cells / (double)j->items);
     j->grain = grain < 1 ? 1 : grain > (double)j->items ? j->items : (ptrdiff_t)grain;
     const ptrdiff_t tasks = cf_ceil_div(j->items, j->grain);
@@ -229,14 +230,15 @@ cf_status cf_pool2d(const cf_pool2d_options *options, const cf_array *x, const c
     j.output = cf_windows_output(windows, y, j.store);
     j.planes = x->shape[0] * (windows->unit == 1 ? x->shape[1] : 1);
     /* A whole plane is one long run: no passes, no temporaries. */
-    const int whole = windows->h.out == 1 && windows->w.out == 1 && windows->h.dilation == 1 && windows->w.dilation == 1;
+    const cf_axis *h = &windows->h, *w = &windows->w;
+    const int whole = h->out == 1 && w->out == 1 && h->dilation == 1 && w->dilation == 1;
     if (cf_windows_plan(windows) && !whole) {
-        j.row_tiles = cf_ceil_div(windows->h.out, windows->rows);
-        j.col_tiles = cf_ceil_div(windows->w.out, windows->cols);
+        j.row_tiles = cf_ceil_div(h->out, windows->rows);
+        j.col_tiles = cf_ceil_div(w->out, windows->cols);
         j.items = j.planes * j.row_tiles * j.col_tiles;
         return run(&j, 1, windows->workspace_each);
     }
-    j.items = j.planes * windows->h.out * cf_ceil_div(windows->unit, EACH_CHANNELS);
+    j.items = j.planes * h->out * cf_ceil_div(windows->unit, EACH_CHANNELS);
     return run(&j, 0, (EACH_TAPS + 6) * EACH_CHANNELS * sizeof(double));
 }
 

@@ -6,8 +6,8 @@
 
    Positions are exact integers: t = part / whole. A neighbour whose share is 0 does not count, be it infinite.
 
-   The caller guarantees planes that are not empty, and a y of the dtype of x (nearest), or of float16, bfloat16, float32
-   or float64 (bilinear), which overlaps no input. */
+   The caller guarantees planes that are not empty, and a y of the dtype of x (nearest), or of float16, bfloat16,
+   float32 or float64 (bilinear), which overlaps no input. */
 #include "cells.h"
 #include "convert.h"
 #include "dispatch.h"
@@ -79,7 +79,8 @@ static void load_cells(const job *j, const char *row, ptrdiff_t first, ptrdiff_t
     if (j->unit == 1)
         j->load(to, row, x->strides[3], n);
     else
-        for (ptrdiff_t i = 0; i < n; ++i) j->load(to + i * j->unit * j->size, row + i * x->strides[3], x->strides[1], j->unit);
+        for (ptrdiff_t i = 0; i < n; ++i)
+            j->load(to + i * j->unit * j->size, row + i * x->strides[3], x->strides[1], j->unit);
 }
 
 static void run_bilinear(const void *context, ptrdiff_t task, char *workspace)

@@ -1,6 +1,6 @@
 /* windows.c — a tile of windows, reduced down the columns and then along the rows:
 
-     t[p, j] = reduction over r of x[p*stride + r*dilation - top, j],   y[p, q] = reduction over s of t[p, q*stride + ...]
+     t[p, j] = reduction over r of x[p*stride + r*dilation - top, j],   y[p, q] = the same of t[p, q*stride + ...]
 
    so that a window costs the sum of its sides, not their product. A wide window costs their logarithm: runs of 1, 2, 4,
    8 ... cells are formed by doubling, and a window is put together of them (for sums every cell enters once, in a tree,
@@ -43,8 +43,8 @@ void cf_windows_store(const cf_windows *windows, const cf_window_output *output,
             output->store(to, output->channel, in, windows->unit);
 }
 
-/* Runs of `count` elements of a, `step` apart, at every place of a line of `length`; b, c and sum are as long, and c may
-   be a itself. */
+/* Runs of `count` elements of a, `step` apart, at every place of a line of `length`; b, c and sum are as long, and c
+   may be a itself. */
 static const char *widen(const cf_windows *windows, const char *a, char *b, char *c, char *sum, ptrdiff_t count,
                          ptrdiff_t step, ptrdiff_t length)
 {

@@ -154,5 +154,6 @@ int cf_windows_plan(cf_windows *windows)
 
 cf_window_output cf_windows_output(const cf_windows *windows, const cf_array *y, cf_store_run store)
 {
-    return (cf_window_output){y->data, y->strides[2], y->strides[3], y->strides[1], is_direct(windows, y) ? NULL : store};
+    const cf_store_run unless_direct = is_direct(windows, y) ? NULL : store;
+    return (cf_window_output){y->data, y->strides[2], y->strides[3], y->strides[1], unless_direct};
 }

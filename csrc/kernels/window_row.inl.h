@@ -170,7 +170,7 @@ static void CF_NAME(split)(void *to, ptrdiff_t pitch, const void *from, ptrdiff_
         for (ptrdiff_t i = 0; i < n; ++i) y[phase * pitch + i] = x[i * stride + phase];
 }
 
-/* Windows of two or three columns at stride 2: columns are reduced, split into even and odd, and combined, in registers. */
+/* Windows of two or three columns at stride 2: columns are reduced, split and combined in registers. */
 static inline __attribute__((always_inline)) void CF_NAME(halves_row)(CF_REAL *restrict y, const CF_REAL *x,
                                                                       const ptrdiff_t *taps, const ptrdiff_t count,
                                                                       const ptrdiff_t size, ptrdiff_t n, CF_REAL divisor)

@@ -203,7 +203,7 @@ def local_max_sum2d(x, size, data_format):
     with nogil:
         status = cf_local_max_sum2d(sizes, channels_last, &cx, &y.described)
     if status != CF_OK:
-        raise errors.unaddressable(function, shape_of(a)) if status == CF_TOO_LARGE else errors.no_memory(function, shape_of(a))
+        raise (errors.unaddressable if status == CF_TOO_LARGE else errors.no_memory)(function, shape_of(a))
     return y.finish()
 
 
