@@ -45,7 +45,8 @@ def build_rom(folder):
     """The 64 KiB below 1 MiB, where the processor begins."""
     flags = (
         *("-O2", "-ffreestanding", "-fno-pic", "-no-pie", "-static", "-nostdlib", "-mno-red-zone"),
-        *("-mgeneral-regs-only", "-fno-stack-protector", "-fno-asynchronous-unwind-tables", "-fcf-protection=none", "-Wall", "-Wextra"),
+        *("-mgeneral-regs-only", "-fno-stack-protector", "-fno-asynchronous-unwind-tables", "-fcf-protection=none"),
+        *("-Wall", "-Wextra"),
         *("-fno-tree-loop-distribute-patterns", "-Wl,--build-id=none", "-Wl,-T,link.ld", "-Wl,--no-warn-rwx-segments"),
     )
     subprocess.check_call(["gcc", *flags, "boot.S", "shim.c", "-o", folder / "shim"], cwd=HERE)
