@@ -60,7 +60,6 @@ static void pack(const cf_conv2d_plan *plan, const cf_array *w, char *packed)
 #define ROWS_SLAB_BYTES (16 << 10)      /* half a first-level cache of 32 KiB: bench_conv2d, mobilenet */
 #define CHANNELS_SLAB_BYTES (128 << 10) /* of which mostly only the frame is used */
 #define SMALLEST_SLAB_BYTES (256 << 10) /* one output row, as of the direct algorithm */
-#define WORKSPACE_BYTES_MAX ((size_t)64 << 20)
 #define SHARED_ROWS 4 /* output rows of a pass, where input rows are to be shared */
 
 /* Estimates: vectors of two multiply-adds a cycle at 3 GHz, less what loads and short chains cost; laying out. */
@@ -177,7 +176,7 @@ static void share(cf_conv2d_plan *plan)
                                                      : plan->rows * cf_round_up(plan->cols, lanes), size);
     plan->table_bytes = carve(plan, NULL, NULL);
     plan->workspace_each = plan->slab_bytes + plan->stage_bytes + plan->table_bytes;
-    const size_t most = WORKSPACE_BYTES_MAX / plan->workspace_each;
+    const size_t most = CF_WORKSPACE_BYTES_MAX / plan->workspace_each;
     if ((size_t)plan->threads > most) plan->threads = (int)(most > 1 ? most : 1);
 }
 

@@ -73,7 +73,7 @@ void cf_conv2d_load_pixel(const cf_conv2d_job *job, const char *plane, ptrdiff_t
         job->load(dst, plane + h * x->strides[2] + w * x->strides[3], x->strides[1], count);
 }
 
-/* A call costs about 25 cycles; cells side by side move by vectors, others one by one (bench_conv2d, strided layers). */
+/* Roughly: a call costs 25 cycles; cells side by side move by vectors, others one by one. */
 double cf_conv2d_load_cycles(ptrdiff_t step, ptrdiff_t run)
 {
     return (step == 1 ? 0.4 : 1.2) + 25.0 / (double)run;

@@ -6,12 +6,10 @@
 #include "plan.h"
 #include "workspace.h"
 
-/* What one task may hold of each, so that together they stay in a second-level cache of 512 KiB
-   (bench_conv2d, resnet50: within 3 % from 64 to 192 KiB each). */
+/* What one task may hold of each, so that together they stay in a second-level cache of 512 KiB. */
 #define SLAB_BYTES (128 << 10)
 #define STAGE_BYTES (128 << 10)
 #define FILTER_BYTES (192 << 10)
-#define WORKSPACE_BYTES_MAX ((size_t)64 << 20) /* of all threads: the contract's limit */
 
 /* Estimates, for thresholds and for explain_conv2d: a core at 3 GHz that multiplies and adds two vectors a cycle. */
 #define CYCLES_PER_MICROSECOND 3000.0
@@ -137,7 +135,7 @@ void cf_conv2d_share_tiles(cf_conv2d_plan *plan)
     plan->workspace_each = plan->slab_bytes + plan->stage_bytes + plan->table_bytes +
                            aligned(plan->tile->M * plan->tile->V * lanes, size) +
                            aligned(plan->panels_each * plan->panel, size);
-    const size_t most = WORKSPACE_BYTES_MAX / plan->workspace_each;
+    const size_t most = CF_WORKSPACE_BYTES_MAX / plan->workspace_each;
     if ((size_t)plan->threads > most) plan->threads = (int)(most > 1 ? most : 1);
 }
 

@@ -13,7 +13,6 @@
 #include "windows.h"
 #include "workspace.h"
 
-#define WORKSPACE_BYTES_MAX ((size_t)64 << 20)
 #define CELLS_PER_MICROSECOND 500.0 /* one core, roughly: for choosing threads */
 
 typedef struct {
@@ -98,7 +97,7 @@ cf_status cf_local_max_sum2d(const ptrdiff_t size[2], int channels_last, const c
     const size_t each = (tile + (size_t)windows + CF_ALIGNMENT - 1) / CF_ALIGNMENT * CF_ALIGNMENT;
     const double cells = (double)x->shape[0] * (double)x->shape[1] * (double)x->shape[2] * (double)x->shape[3];
     int threads = cf_threads_for(cells / CELLS_PER_MICROSECOND, tasks);
-    if (each * (size_t)threads > WORKSPACE_BYTES_MAX) threads = (int)cf_max(1, (ptrdiff_t)(WORKSPACE_BYTES_MAX / each));
+    if (each * (size_t)threads > CF_WORKSPACE_BYTES_MAX) threads = (int)cf_max(1, (ptrdiff_t)(CF_WORKSPACE_BYTES_MAX / each));
     char *workspace = cf_acquire(each * (size_t)threads);
     if (workspace == NULL) return CF_NO_MEMORY;
     cf_parallel_for(tasks, threads, run, &j, workspace, each);

@@ -11,7 +11,7 @@
 #include "convfast.h"
 #include "kernels/table.h"
 
-#define CF_BLOCK_TERMS 288 /* a filter panel (6 x 288) and its input stay in a 32 KiB L1: bench_conv2d, resnet50 */
+#define CF_BLOCK_TERMS 288 /* a panel of filters and its input stay in a 32 KiB L1; 144 and 576 are slower */
 #define CF_VIEW_TERMS_MAX 4096 /* of a table of offsets into x itself */
 #define CF_BLOCKS_PLAIN 16     /* more block sums than this are added without loss: the promise of "highest" */
 #define CF_TAPS_MAX 1024   /* 31x31 filters still go to the direct algorithm whole */

@@ -17,12 +17,11 @@
 
 #include <string.h>
 
-#define WORKSPACE_BYTES_MAX ((size_t)64 << 20)
 /* Cells that one core pools in a microsecond, roughly: for choosing threads and the size of tasks. */
 #define CELLS_PER_MICROSECOND 2000.0
 #define TASK_CELLS 32768 /* 16 us: much longer than handing out a task takes */
-/* One by one with channels last: this many channels and cells of a window at a time. Pixels are often a multiple of
-   4 KiB apart and then share the 8 ways of one set of the first-level cache (bench_pool2d, avg_global_2048x7). */
+/* Channels and cells of a window at a time, one by one with channels last: pixels a multiple of 4 KiB apart share the
+   8 ways of one set of the first-level cache (bench_pool2d, avg_global_2048x7). */
 #define EACH_CHANNELS 256
 #define EACH_TAPS 8
 
@@ -203,7 +202,7 @@ static cf_status run(job *j, int tiled, size_t each)
     j->grain = grain < 1 ? 1 : grain > (double)j->items ? j->items : (ptrdiff_t)grain;
     const ptrdiff_t tasks = cf_ceil_div(j->items, j->grain);
     int threads = cf_threads_for(cells / CELLS_PER_MICROSECOND, tasks);
-    if (each * (size_t)threads > WORKSPACE_BYTES_MAX) threads = (int)(WORKSPACE_BYTES_MAX / each);
+    if (each * (size_t)threads > CF_WORKSPACE_BYTES_MAX) threads = (int)(CF_WORKSPACE_BYTES_MAX / each);
     char *workspace = cf_acquire(each * (size_t)threads);
     if (workspace == NULL) return CF_NO_MEMORY;
     cf_parallel_for(tasks, threads, tiled ? run_tiles : run_each, j, workspace, each);

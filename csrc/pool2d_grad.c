@@ -20,7 +20,6 @@
 
 #define BAND_CELLS 16384 /* 128 KiB of sums stay in a second-level cache; at least one row */
 #define CELLS_PER_MICROSECOND 300.0 /* of windows, order of magnitude, for the decision on threads */
-#define WORKSPACE_BYTES_MAX ((size_t)64 << 20)
 
 /* How values are compared and sums formed. */
 typedef enum { AS_REAL, AS_SIGNED, AS_UNSIGNED } number;
@@ -203,7 +202,7 @@ static cf_status run(pool_grad *job)
     const size_t each = (bytes + CF_ALIGNMENT - 1) / CF_ALIGNMENT * CF_ALIGNMENT;
     const double cells = (double)planes * (double)job->h.out * (double)job->w.out * (double)(job->h.size * job->w.size);
     int threads = cf_threads_for(cells / CELLS_PER_MICROSECOND, tasks);
-    if ((size_t)threads > WORKSPACE_BYTES_MAX / each) threads = (int)cf_max(1, (ptrdiff_t)(WORKSPACE_BYTES_MAX / each));
+    if ((size_t)threads > CF_WORKSPACE_BYTES_MAX / each) threads = (int)cf_max(1, (ptrdiff_t)(CF_WORKSPACE_BYTES_MAX / each));
     char *workspace = cf_acquire(each * (size_t)threads);
     if (workspace == NULL) return CF_NO_MEMORY;
     cf_parallel_for(tasks, threads, run_band, job, workspace, each);

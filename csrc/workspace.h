@@ -6,6 +6,9 @@
 
 #define CF_ALIGNMENT 64 /* a cache line, and the widest vector */
 
+/* What a call may hold beside its result and packed filters, all threads together: the contract's limit. */
+#define CF_WORKSPACE_BYTES_MAX ((size_t)64 << 20)
+
 void *cf_acquire(size_t bytes);  /* aligned, contents undefined; NULL if memory ends */
 void cf_release(void *block);    /* what cf_acquire gave; NULL is allowed */
 void cf_fail_allocation(int nth); /* for tests: the nth cf_acquire from now fails; 0 turns that off */
