@@ -39,7 +39,9 @@ void cf_conv2d_load_span(const cf_conv2d_job *job, const char *plane, ptrdiff_t 
     }
     plane += source * job->x->strides[2];
     if (end > begin)
-        job->load(to + begin * size, plane + (span->first + begin * span->step) * stride, span->step * stride, end - begin);
+        /* A step across the whole row is never taken, and may be too large to multiply. */
+        job->load(to + begin * size, plane + (span->first + begin * span->step) * stride,
+                  end - begin > 1 ? span->step * stride : stride, end - begin);
     if (mode == CF_MODE_CONSTANT) {
         zero(to, begin, size);
         zero(to + end * size, count - end, size);
