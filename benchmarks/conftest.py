@@ -11,7 +11,8 @@ import convfast
 from convfast.bench import limits
 from convfast.bench.layers import SUITES, Conv, Pad, Pool
 
-TABLES = {"bench_conv2d": Conv, "bench_pool2d": Pool, "bench_pad2d": Pad}  # which layers of a suite a file measures
+# Which layers of a suite a file measures.
+TABLES = {"bench_conv2d": Conv, "bench_conv2d_grad": Conv, "bench_pool2d": Pool, "bench_pad2d": Pad}
 PEAK_S = 0.02  # for one reading of the multiply-add peak
 
 

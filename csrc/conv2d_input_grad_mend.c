@@ -7,6 +7,8 @@
 
 #include <math.h>
 
+#define RUN 64
+
 typedef struct {
     const cf_input_grad *job;
     const cf_array *dx;
@@ -51,17 +53,27 @@ static double plain_sum(const mend_job *mend, ptrdiff_t n, ptrdiff_t c, ptrdiff_
     return sum;
 }
 
-static void mend_cell(const mend_job *mend, ptrdiff_t n, ptrdiff_t c, ptrdiff_t i, ptrdiff_t j)
+static void mend_cell(const mend_job *mend, ptrdiff_t n, ptrdiff_t c, ptrdiff_t i, ptrdiff_t j, char *cell)
 {
     const cf_array *dx = mend->dx;
-    char *cell = dx->data + n * dx->strides[0] + c * dx->strides[1] + i * dx->strides[2] + j * dx->strides[3];
-    double value;
-    mend->load_dx(&value, cell, 0, 1);
-    if (!isnan(value)) return;
-    value = plain_sum(mend, n, c, mend->top + i, mend->left + j);
-    const cf_compute compute = cf_compute_of(dx->dtype);
+    const double value = plain_sum(mend, n, c, mend->top + i, mend->left + j);
     const float single = (float)value;
+    const cf_compute compute = cf_compute_of(dx->dtype);
     cf_storer(compute, dx->dtype)(cell, 0, compute == CF_COMPUTE_F64 ? (const void *)&value : &single, 1);
+}
+
+/* Cells [begin, end) of a row. */
+static void mend_cells(const mend_job *mend, ptrdiff_t n, ptrdiff_t c, ptrdiff_t i, ptrdiff_t begin, ptrdiff_t end)
+{
+    const ptrdiff_t *strides = mend->dx->strides;
+    char *row = mend->dx->data + n * strides[0] + c * strides[1] + i * strides[2];
+    double values[RUN];
+    for (ptrdiff_t j = begin; j < end; j += RUN) {
+        const ptrdiff_t count = cf_min(RUN, end - j);
+        mend->load_dx(values, row + j * strides[3], strides[3], count);
+        for (ptrdiff_t k = 0; k < count; ++k)
+            if (isnan(values[k])) mend_cell(mend, n, c, i, j + k, row + (j + k) * strides[3]);
+    }
 }
 
 static void mend_plane(const void *context, ptrdiff_t plane, char *workspace)
@@ -73,13 +85,28 @@ static void mend_plane(const void *context, ptrdiff_t plane, char *workspace)
     ptrdiff_t top, bottom, left, right;
     find_whole(&mend->job->h, grad->shape[2], mend->top, H, &top, &bottom);
     find_whole(&mend->job->w_axis, grad->shape[3], mend->left, W, &left, &right);
-    for (ptrdiff_t i = 0; i < H; ++i)
-        for (ptrdiff_t j = 0; j < W; ++j) {
-            if (i >= top && i < bottom && j == left) j = right;
-            if (j < W) mend_cell(mend, n, c, i, j);
-        }
+    for (ptrdiff_t i = 0; i < H; ++i) {
+        const int whole = i >= top && i < bottom;
+        mend_cells(mend, n, c, i, 0, whole ? left : W);
+        if (whole) mend_cells(mend, n, c, i, right, W);
+    }
 }
 
+/* Whether every tap is finite: cheaper to find out than to look at the border, if there are fewer taps. */
+static int all_finite(const mend_job *mend)
+{
+    const cf_array *w = &mend->job->w;
+    double value;
+    for (ptrdiff_t ck = 0; ck < w->shape[0] * w->shape[1]; ++ck)
+        for (ptrdiff_t t = 0; t < w->shape[2] * w->shape[3]; ++t) {
+            mend->load_w(&value, w->data + ck / w->shape[1] * w->strides[0] + ck % w->shape[1] * w->strides[1] +
+                                     t / w->shape[3] * w->strides[2] + t % w->shape[3] * w->strides[3], 0, 1);
+            if (!isfinite(value)) return 0;
+        }
+    return 1;
+}
+
+#define TAPS_PER_CELL 4 /* looking at a tap costs as much as looking at so many cells in a row */
 #define MENDED_PER_MICROSECOND 200.0 /* cells looked at, order of magnitude */
 
 void cf_mend_border(const cf_input_grad *job, ptrdiff_t top, ptrdiff_t left, const cf_array *dx)
@@ -93,5 +120,7 @@ void cf_mend_border(const cf_input_grad *job, ptrdiff_t top, ptrdiff_t left, con
     };
     const ptrdiff_t planes = dx->shape[0] * dx->shape[1];
     const double cells = (double)planes * (double)(dx->shape[2] + dx->shape[3]) * 2;
+    const double taps = (double)job->w.shape[0] * (double)job->w.shape[1] * (double)(job->h.size * job->w_axis.size);
+    if (taps * TAPS_PER_CELL < cells && all_finite(&mend)) return;
     cf_parallel_for(planes, cf_threads_for(cells / MENDED_PER_MICROSECOND, planes), mend_plane, &mend, NULL, 0);
 }
