@@ -26,16 +26,12 @@ static int is_channel_run(const cf_conv2d_job *job)
     return job->x_plain && job->plan->K == 1 && job->x->strides[1] == (ptrdiff_t)cf_compute_bytes(job->plan->compute);
 }
 
-/* Channels [k, k + chunk) of the output at one padded pixel: with K filters to a channel each stands K times. */
-static void load_channels(const cf_band *b, const char *image, ptrdiff_t row, ptrdiff_t col, ptrdiff_t k, char *to)
+/* Channels [k, k + chunk) of the output at one padded pixel: of K filters to a channel, each channel stands K times. */
+static void load_repeated(const cf_band *b, const char *image, ptrdiff_t row, ptrdiff_t col, ptrdiff_t k, char *to)
 {
     const cf_conv2d_plan *plan = b->job->plan;
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), K = plan->K, c = k / K;
     const char *plane = image + c * b->job->x->strides[1];
-    if (K == 1) {
-        cf_conv2d_load_pixel(b->job, plane, row, col, cf_chunk(plan), to);
-        return;
-    }
     cf_conv2d_load_pixel(b->job, plane, row, col, (k + cf_chunk(plan) - 1) / K - c + 1, b->expanded);
     for (ptrdiff_t i = 0; i < cf_chunk(plan); ++i)
         memcpy(to + i * size, b->expanded + ((k + i) / K - c) * size, (size_t)size);
@@ -46,29 +42,16 @@ static void lay_out_pixels(const cf_band *b, const char *image, ptrdiff_t k)
     const cf_conv2d_job *job = b->job;
     const cf_conv2d_plan *plan = job->plan;
     const cf_axis *w = &plan->shape.w;
-    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), pixel = cf_chunk(plan) * size;
-    const ptrdiff_t *strides = job->x->strides, cols = cf_reach(w, b->cols), left = b->q * w->stride - w->pad_before;
-    const int fast = is_channel_run(job) && !cf_pads_with_values(plan);
-    const cf_conv2d_span span = cf_conv2d_span_of(plan, left, 1, cols);
+    const ptrdiff_t pixel = cf_chunk(plan) * (ptrdiff_t)cf_compute_bytes(plan->compute), cols = cf_reach(w, b->cols);
+    const cf_conv2d_span span = cf_conv2d_span_of(plan, b->q * w->stride - w->pad_before, 1, cols);
     const cf_row_range r = cf_band_rows(b);
-    for (ptrdiff_t i = 0; i < r.count; ++i) {
-        char *to = b->slab + i * cols * pixel;
-        if (!fast) {
+    char *to = b->slab;
+    for (ptrdiff_t i = 0; i < r.count; ++i, to += cols * pixel)
+        if (plan->K == 1)
+            cf_conv2d_load_pixels(job, image + k * job->x->strides[1], r.top + i, &span, cf_chunk(plan), cf_chunk(plan), to);
+        else
             for (ptrdiff_t col = 0; col < cols; ++col)
-                load_channels(b, image, r.top + i, left + col, k, to + col * pixel);
-            continue;
-        }
-        const int inside = i >= r.first && i < r.last;
-        const ptrdiff_t begin = inside ? span.begin : cols, end = inside ? span.end : cols;
-        memset(to, 0, (size_t)(begin * pixel));
-        const cf_row_copy copy = {
-            .to = to + begin * pixel, .to_row = cf_chunk(plan),
-            .from = image + k * size + (r.top + i) * strides[2] + (left + begin) * strides[3],
-            .from_row = strides[3] / size, .rows = end - begin, .step = 1, .count = cf_chunk(plan),
-        };
-        plan->leaves->copy_rows(&copy);
-        memset(to + end * pixel, 0, (size_t)((cols - end) * pixel));
-    }
+                load_repeated(b, image, r.top + i, span.first + col, k, to + col * pixel);
 }
 
 /* A rectangle of the band; with `view` its windows lie in x. */

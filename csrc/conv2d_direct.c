@@ -91,11 +91,8 @@ static void lay_out_planes(const cf_conv2d_job *job, const cf_conv2d_task *task,
         const cf_conv2d_span span = cf_conv2d_span_of(plan, left + j * w->dilation % cols.step, cols.step, cols.length);
         for (ptrdiff_t i = 0; i < rows.phases; ++i) {
             const ptrdiff_t first = top + i * h->dilation % rows.step;
-            for (ptrdiff_t c = 0; c < block->channels; ++c) {
-                char *to = slab + (c * plane + (i * cols.phases + j) * phase) * size;
-                for (ptrdiff_t row = 0; row < rows.length; ++row, to += cols.length * size)
-                    cf_conv2d_load_span(job, source + c * job->x->strides[1], first + row * rows.step, &span, to);
-            }
+            cf_conv2d_load_planes(job, source, first, rows.step, rows.length, &span, block->channels, plane,
+                                  slab + (i * cols.phases + j) * phase * size);
         }
     }
     ptrdiff_t *tap = taps;
@@ -116,9 +113,9 @@ static void lay_out_pixels(const cf_conv2d_job *job, const cf_conv2d_task *task,
     const ptrdiff_t top = task->p * h->stride - h->pad_before, left = task->q * w->stride - w->pad_before;
     const ptrdiff_t C = plan->block_channels, size = (ptrdiff_t)cf_compute_bytes(plan->compute);
     const char *source = first_plane(job, task, block);
-    for (ptrdiff_t row = 0; row < rows; ++row)
-        for (ptrdiff_t col = 0; col < cols; ++col, slab += C * size)
-            cf_conv2d_load_pixel(job, source, top + row, left + col, block->channels, slab);
+    const cf_conv2d_span span = cf_conv2d_span_of(plan, left, 1, cols);
+    for (ptrdiff_t row = 0; row < rows; ++row, slab += cols * C * size)
+        cf_conv2d_load_pixels(job, source, top + row, &span, block->channels, C, slab);
     for (ptrdiff_t r = 0; r < h->size; ++r)
         for (ptrdiff_t s = 0; s < w->size; ++s)
             for (ptrdiff_t c = 0; c < block->channels; ++c)

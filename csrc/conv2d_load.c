@@ -25,6 +25,17 @@ static void zero(char *to, ptrdiff_t count, ptrdiff_t size)
     }
 }
 
+/* to[i] = from[i * stride], i < count, stride in bytes. */
+static void copy(const cf_conv2d_job *job, char *to, const char *from, ptrdiff_t stride, ptrdiff_t count)
+{
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(job->plan->compute);
+    const cf_row_copy run = {.to = to, .from = from, .rows = 1, .step = stride / size, .count = count};
+    if (job->x_plain)
+        job->plan->leaves->copy_rows(&run);
+    else
+        job->load(to, from, stride, count);
+}
+
 void cf_conv2d_load_span(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, const cf_conv2d_span *span, void *dst)
 {
     const cf_conv2d_plan *plan = job->plan;
@@ -40,8 +51,8 @@ void cf_conv2d_load_span(const cf_conv2d_job *job, const char *plane, ptrdiff_t 
     plane += source * job->x->strides[2];
     if (end > begin)
         /* A step across the whole row is never taken, and may be too large to multiply. */
-        job->load(to + begin * size, plane + (span->first + begin * span->step) * stride,
-                  end - begin > 1 ? span->step * stride : stride, end - begin);
+        copy(job, to + begin * size, plane + (span->first + begin * span->step) * stride,
+             end - begin > 1 ? span->step * stride : stride, end - begin);
     if (mode == CF_MODE_CONSTANT) {
         zero(to, begin, size);
         zero(to + end * size, count - end, size);
@@ -53,6 +64,46 @@ void cf_conv2d_load_span(const cf_conv2d_job *job, const char *plane, ptrdiff_t 
         const ptrdiff_t col = cf_source_index(span->first + i * span->step, plan->shape.w.in, mode);
         job->load(to + i * size, plane + col * stride, stride, 1);
     }
+}
+
+/* Channels side by side are transposed by squares; what stands around them must be zeros. */
+static int can_transpose(const cf_conv2d_job *job, ptrdiff_t channels, const cf_conv2d_span *span)
+{
+    const cf_conv2d_plan *plan = job->plan;
+    return job->x_plain && job->x->strides[1] == (ptrdiff_t)cf_compute_bytes(plan->compute) &&
+           plan->padding_mode == CF_MODE_CONSTANT && cf_min(channels, span->end - span->begin) >= plan->leaves->lanes;
+}
+
+static void transpose_row(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, const cf_conv2d_span *span,
+                          ptrdiff_t channels, ptrdiff_t pitch, char *to)
+{
+    const cf_conv2d_plan *plan = job->plan;
+    const ptrdiff_t *strides = job->x->strides, size = (ptrdiff_t)cf_compute_bytes(plan->compute);
+    const int inside = row >= 0 && row < plan->shape.h.in;
+    const ptrdiff_t begin = inside ? span->begin : span->count, end = inside ? span->end : span->count;
+    for (ptrdiff_t c = 0; c < channels; ++c) {
+        zero(to + c * pitch * size, begin, size);
+        zero(to + (c * pitch + end) * size, span->count - end, size);
+    }
+    if (inside)
+        cf_conv2d_transpose(plan, end - begin, channels,
+                            plane + row * strides[2] + (span->first + begin * span->step) * strides[3],
+                            span->step * strides[3] / size, to + begin * size, pitch);
+}
+
+void cf_conv2d_load_planes(const cf_conv2d_job *job, const char *plane, ptrdiff_t first, ptrdiff_t step, ptrdiff_t rows,
+                           const cf_conv2d_span *span, ptrdiff_t channels, ptrdiff_t pitch, void *dst)
+{
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(job->plan->compute), length = span->count * size;
+    char *to = dst;
+    if (can_transpose(job, channels, span)) {
+        for (ptrdiff_t i = 0; i < rows; ++i)
+            transpose_row(job, plane, first + i * step, span, channels, pitch, to + i * length);
+        return;
+    }
+    for (ptrdiff_t c = 0; c < channels; ++c, plane += job->x->strides[1], to += pitch * size)
+        for (ptrdiff_t i = 0; i < rows; ++i)
+            cf_conv2d_load_span(job, plane, first + i * step, span, to + i * length);
 }
 
 void cf_conv2d_load_row(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, ptrdiff_t first, ptrdiff_t step,
@@ -73,6 +124,33 @@ void cf_conv2d_load_pixel(const cf_conv2d_job *job, const char *plane, ptrdiff_t
         memset(dst, 0, (size_t)count * cf_compute_bytes(plan->compute));
     else
         job->load(dst, plane + h * x->strides[2] + w * x->strides[3], x->strides[1], count);
+}
+
+void cf_conv2d_load_pixels(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, const cf_conv2d_span *span,
+                           ptrdiff_t channels, ptrdiff_t pitch, void *dst)
+{
+    const cf_conv2d_plan *plan = job->plan;
+    const ptrdiff_t *strides = job->x->strides, size = (ptrdiff_t)cf_compute_bytes(plan->compute);
+    const ptrdiff_t source = cf_source_index(row, plan->shape.h.in, plan->padding_mode), pixel = pitch * size;
+    const int runs = job->x_plain && strides[1] == size; /* pixels inside the array are copied all at once */
+    const ptrdiff_t begin = runs ? span->begin : span->count, end = runs ? span->end : span->count;
+    char *to = dst;
+    if (source < 0) {
+        memset(to, 0, (size_t)(span->count * pixel));
+        return;
+    }
+    for (ptrdiff_t i = 0; i < begin; ++i)
+        cf_conv2d_load_pixel(job, plane, row, span->first + i * span->step, channels, to + i * pixel);
+    for (ptrdiff_t i = end; i < span->count; ++i)
+        cf_conv2d_load_pixel(job, plane, row, span->first + i * span->step, channels, to + i * pixel);
+    if (begin == end) return;
+    cf_row_copy run = {
+        .to = to + begin * pixel, .to_row = pitch, .rows = end - begin, .step = 1, .count = channels,
+        .from = plane + source * strides[2] + (span->first + begin * span->step) * strides[3],
+        .from_row = span->step * strides[3] / size,
+    };
+    if (run.from_row == channels && pitch == channels) run.count *= run.rows, run.rows = 1;
+    plan->leaves->copy_rows(&run);
 }
 
 /* Roughly: a call costs 25 cycles; cells side by side move by vectors, others one by one. */

@@ -5,15 +5,16 @@
 #include "geometry.h"
 #include "plan.h"
 
-/* `pixels` neighbours of `filters` planes from a stage of pixels, by squares; the last ones overlap those before. */
-static void copy_squares(const cf_conv2d_plan *plan, ptrdiff_t pixels, ptrdiff_t filters, const char *from, ptrdiff_t ld,
-                         char *to, ptrdiff_t plane)
+/* By squares; the last ones overlap those before. */
+void cf_conv2d_transpose(const cf_conv2d_plan *plan, ptrdiff_t rows, ptrdiff_t cols, const char *from,
+                         ptrdiff_t from_step, char *to, ptrdiff_t to_step)
 {
     const ptrdiff_t lanes = plan->leaves->lanes, size = (ptrdiff_t)cf_compute_bytes(plan->compute);
-    for (ptrdiff_t k = 0; k < filters; k += lanes)
-        for (ptrdiff_t i = 0; i < pixels; i += lanes) {
-            const ptrdiff_t at_k = cf_min(k, filters - lanes), at = cf_min(i, pixels - lanes);
-            plan->leaves->transpose(from + (at * ld + at_k) * size, ld, to + at * size + at_k * plane, plane / size);
+    for (ptrdiff_t j = 0; j < cols; j += lanes)
+        for (ptrdiff_t i = 0; i < rows; i += lanes) {
+            const ptrdiff_t at_j = cf_min(j, cols - lanes), at_i = cf_min(i, rows - lanes);
+            plan->leaves->transpose(from + (at_i * from_step + at_j) * size, from_step,
+                                    to + (at_j * to_step + at_i) * size, to_step);
         }
 }
 
@@ -28,7 +29,7 @@ static void copy_transposed(const cf_conv2d_job *job, const cf_conv2d_task *task
     for (ptrdiff_t p = 0; p < rows; ++p, y += strides[2]) {
         const char *from = stage + p * pixels * ld * size;
         if (job->squares && pixels >= plan->leaves->lanes && filters >= plan->leaves->lanes)
-            copy_squares(plan, pixels, filters, from, ld, y, strides[1]);
+            cf_conv2d_transpose(plan, pixels, filters, from, ld, y, strides[1] / size);
         else
             for (ptrdiff_t i = 0; i < pixels; ++i, from += ld * size)
                 job->store(y + i * strides[3], strides[1], from, filters);

@@ -178,11 +178,6 @@ cf_compute cf_compute_of(cf_dtype dtype)
          : dtype == CF_I64 ? CF_COMPUTE_I64 : CF_COMPUTE_F32;
 }
 
-size_t cf_compute_bytes(cf_compute compute)
-{
-    return compute == CF_COMPUTE_F32 || compute == CF_COMPUTE_I32 ? 4 : 8;
-}
-
 size_t cf_dtype_bytes(cf_dtype dtype)
 {
     static const unsigned char bytes[CF_DTYPES] = {

@@ -9,7 +9,10 @@ typedef enum { CF_COMPUTE_F32, CF_COMPUTE_F64, CF_COMPUTE_I32, CF_COMPUTE_I64, C
 
 cf_compute cf_compute_of(cf_dtype dtype); /* of the dtype results are computed in */
 size_t cf_dtype_bytes(cf_dtype dtype);
-size_t cf_compute_bytes(cf_compute compute);
+static inline size_t cf_compute_bytes(cf_compute compute)
+{
+    return compute == CF_COMPUTE_F32 || compute == CF_COMPUTE_I32 ? 4 : 8;
+}
 
 /* to[i] = from[i * stride] for i < n; `to` is contiguous, `stride` in bytes. */
 typedef void (*cf_load_run)(void *restrict to, const char *restrict from, ptrdiff_t stride, ptrdiff_t n);

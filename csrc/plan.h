@@ -134,6 +134,18 @@ void cf_conv2d_load_row(const cf_conv2d_job *job, const char *plane, ptrdiff_t r
 void cf_conv2d_load_pixel(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, ptrdiff_t col, ptrdiff_t count,
                           void *dst);
 
+/* The rows first + i * step, i < rows, of channels [0, channels) from plane on: rows follow each other in dst, channels
+   are `pitch` elements apart. */
+void cf_conv2d_load_planes(const cf_conv2d_job *job, const char *plane, ptrdiff_t first, ptrdiff_t step, ptrdiff_t rows,
+                           const cf_conv2d_span *span, ptrdiff_t channels, ptrdiff_t pitch, void *dst);
+/* dst[i * pitch + c] = column i of the span in row `row` of channel c, c < channels, padding included. */
+void cf_conv2d_load_pixels(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, const cf_conv2d_span *span,
+                           ptrdiff_t channels, ptrdiff_t pitch, void *dst);
+
+/* to[j * to_step + i] = from[i * from_step + j] for i < rows, j < cols, both at least a vector; steps in elements. */
+void cf_conv2d_transpose(const cf_conv2d_plan *plan, ptrdiff_t rows, ptrdiff_t cols, const char *from,
+                         ptrdiff_t from_step, char *to, ptrdiff_t to_step);
+
 /* Estimate: cycles for each element of runs of `run` elements, `step` cells apart. */
 double cf_conv2d_load_cycles(ptrdiff_t step, ptrdiff_t run);
 
