@@ -11,8 +11,9 @@
 #include <string.h>
 
 /* In order of preference among equals; the last one applies to everything. */
-static const cf_conv2d_algorithm *const algorithms[] = {&cf_conv2d_depthwise, &cf_conv2d_direct, &cf_conv2d_narrow,
-                                                        &cf_conv2d_im2col, NULL};
+static const cf_conv2d_algorithm *const algorithms[] = {
+    &cf_conv2d_depthwise, &cf_conv2d_direct, &cf_conv2d_narrow, &cf_conv2d_winograd, &cf_conv2d_im2col, NULL,
+};
 
 const char *cf_conv2d_algorithm_name(int index)
 {

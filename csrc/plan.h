@@ -47,7 +47,8 @@ typedef struct {
     void (*run)(const void *job, ptrdiff_t task, char *workspace); /* a cf_task over a cf_conv2d_job */
 } cf_conv2d_algorithm;
 
-extern const cf_conv2d_algorithm cf_conv2d_depthwise, cf_conv2d_direct, cf_conv2d_narrow, cf_conv2d_im2col;
+extern const cf_conv2d_algorithm cf_conv2d_depthwise, cf_conv2d_direct, cf_conv2d_narrow, cf_conv2d_winograd,
+    cf_conv2d_im2col;
 
 /* A way to lay out the input so that register tiles (conv2d_tiles.c) can read it: what direct and im2col differ in. */
 typedef struct {
@@ -85,6 +86,7 @@ struct cf_conv2d_plan {
     ptrdiff_t rows, cols, panels_each;  /* the largest task */
     ptrdiff_t row_tasks, col_tasks, panel_tasks, tasks;
     ptrdiff_t planes, planes_each, plane_tasks; /* of depthwise: groups, or chunks of channels that fill vectors */
+    ptrdiff_t grid_rows, grid_cols, tiles; /* Winograd tiles of an image; the most of a task */
     size_t slab_bytes, stage_bytes, table_bytes, workspace_each, packed_bytes;
     double microseconds;                /* estimate for one thread */
 };

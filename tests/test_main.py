@@ -84,7 +84,7 @@ def test_selftest_notices_a_wrong_kernel(monkeypatch):
         return y
 
     monkeypatch.setattr(convfast, "conv2d", wrong)
-    for topic in (selftest.exactly, selftest.closely, selftest.subnormals):
+    for topic in (selftest.exactly, selftest.closely, selftest.loosely, selftest.subnormals):
         with pytest.raises(selftest.Different):
             topic(np.random.default_rng(1))
 

@@ -2,7 +2,7 @@
    CF_SIGNED and CF_NAME(x) (a name of this type's own) defined; they are used up here.
 
    Tile sizes: CF_PIXEL_TILES, CF_CHANNEL_TILES and CF_DEPTHWISE_TILES of the stub, X(M, V) each; CF_ROWS rows by each
-   X(V) of CF_ROW_VECTORS. */
+   X(V) of CF_ROW_VECTORS. CF_WINOGRAD: this type has Winograd's transforms. */
 #include "simd.h"
 
 #include "copy_rows.inl.h"
@@ -40,6 +40,10 @@ CF_SINGLE_VECTORS
 #undef X
 #undef ROWS
 
+#ifdef CF_WINOGRAD
+#include "winograd_tile.inl.h"
+#endif
+
 static const cf_leaves CF_NAME(leaves) = {
     .lanes = LANES,
     .transpose = CF_NAME(transpose),
@@ -76,6 +80,9 @@ static const cf_leaves CF_NAME(leaves) = {
 #define X(M) {M, CF_NAME(dot_##M)},
     .dots = {CF_DOT_SIZES},
 #undef X
+#ifdef CF_WINOGRAD
+    .winograd = &winograd,
+#endif
 };
 
 #undef LANES
@@ -88,4 +95,5 @@ static const cf_leaves CF_NAME(leaves) = {
 #undef vec_store_first
 #undef CF_REAL
 #undef CF_SIGNED
+#undef CF_WINOGRAD
 #undef CF_NAME

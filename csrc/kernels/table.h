@@ -102,6 +102,19 @@ typedef struct {
 /* 3x3, 5x5 and 7x7 taps are 9, 9 9 7 and five times 9 and 4; a vector of g and one of x go beside the 9 sums. */
 #define CF_DOT_SIZES X(9) X(7) X(4) X(2) X(1)
 
+/* The transforms of conv2d_winograd.c. Tiles stand in memory as runs of channels (or filters), n of them, a multiple of
+   `lanes`; V, M and U have 36 such runs, `pitch` elements apart. No alignment is assumed; nothing overlaps.
+     input      V = B^T d B of the 6x6 cells d at x + i * row + j * col
+     output     y + i * row + j * col = clamp(A^T M A + bias, limits) for the 4x4 outputs; limits as in cf_tile;
+                0 if one of them, before bias and clamp, is not a finite number
+     filters    U = G g G^T of 3x3 filters g [9][n], computed in float64, rounded once */
+typedef struct {
+    void (*input)(const float *x, ptrdiff_t row, ptrdiff_t col, ptrdiff_t n, float *v, ptrdiff_t pitch);
+    int (*output)(const float *m, ptrdiff_t pitch, ptrdiff_t n, const float *bias, const float *limits, float *y,
+                  ptrdiff_t row, ptrdiff_t col);
+    void (*filters)(const double *g, ptrdiff_t n, float *u, ptrdiff_t pitch);
+} cf_winograd;
+
 /* All leaves for one compute type. */
 typedef struct {
     ptrdiff_t lanes;
@@ -113,6 +126,7 @@ typedef struct {
     cf_rows_shape rows[CF_ROWS_SHAPES];     /* the first that fits; the last two fit all, with several rows and one */
     cf_pixels_shape depthwise[CF_TILE_SHAPES]; /* from many channels to few */
     void (*copy_rows)(const cf_row_copy *copy);
+    const cf_winograd *winograd;            /* float32 only, else NULL */
 } cf_leaves;
 
 /* A sum of a window is formed in chains of this many terms, whose sums are added without loss: 16 additions err by

@@ -7,6 +7,7 @@
 #define CF_REAL float
 #define CF_SIGNED float
 #define CF_NAME(x) x##_f32
+#define CF_WINOGRAD
 #include "leaves.inl.h"
 
 #define CF_REAL double

@@ -1,5 +1,6 @@
 /* check_conv2d.c — cf_conv2d and cf_conv2d_pack with cf_conv2d_packed against seven plain loops, exactly: the values
-   are integers, which floats of every width here sum without rounding.
+   are integers, which floats of every width here sum without rounding. With precision "high" float32 results may be
+   off by as much as it allows.
 
    Each case runs on every ISA, with the arrays once at the end and once at the beginning of their pages. x, w and bias
    are read only, gaps of x and w hold NaN, and no byte of y beside its elements may change. */
@@ -17,7 +18,10 @@ typedef struct {
     cf_conv2d_shape shape;
     tensor x, w, bias, y;
     int has_bias;
+    int64_t magnitude; /* the largest abs(x) conv abs(w) + abs(bias) of all images */
 } conv2d_case;
+
+#define HIGH 1.5e-5 /* the promise of precision "high", times the magnitude */
 
 /* Results and what may be convolved into them; the inputs' own dtype first. CF_DTYPES ends a row. */
 static const cf_dtype inputs[][9] = {
@@ -75,6 +79,7 @@ static void draw_shapes(uint64_t *random, int64_t least, int64_t most, conv2d_ca
     for (;;) {
         draw_options(random, &c->options);
         const int depthwise = one_in(random, 8), pointwise = one_in(random, 5), huge = one_in(random, 25);
+        const int square = one_in(random, 5); /* what Winograd's algorithm is for */
         const int deep = pointwise && one_in(random, 4); /* more terms than any table holds */
         const ptrdiff_t most_pixels = most > 1000000 ? 64 : 20;
         c->options.groups = depthwise ? channels(random) : one_in(random, 3) ? between(random, 2, 4) : 1;
@@ -87,6 +92,7 @@ static void draw_shapes(uint64_t *random, int64_t least, int64_t most, conv2d_ca
         w[0] = K * c->options.groups;
         w[1] = C;
         for (int i = 2; i < 4; ++i) w[i] = pointwise ? 1 : huge ? between(random, 31, 36) : between(random, 1, 5);
+        for (int i = 0; square && i < 2; ++i) w[2 + i] = 3, c->options.stride[i] = c->options.dilation[i] = 1;
         if (cf_conv2d_geometry(&c->options, x, w, &c->shape) != CF_OK) continue;
         const int far = c->shape.h.pad_before > 1000 || c->shape.w.pad_before > 1000;
         if (far && c->options.padding_mode != CF_MODE_CONSTANT) continue; /* `source` walks */
@@ -115,6 +121,7 @@ static conv2d_case case_make(uint64_t seed, int64_t least, int64_t most)
     c.bias = tensor_make(&random, input_of(&random, row), bias, nchw, GAP_X, 1);
     c.y = tensor_make(&random, result, y, order, GAP_Y, 0);
     c.has_bias = one_in(&random, 2);
+    if (result == CF_F32 && one_in(&random, 2)) c.options.precision = CF_PRECISION_HIGH;
     /* Integers may wrap. */
     const int wraps = (result == CF_I32 || result == CF_I64) && one_in(&random, 2);
     const int narrow = result == CF_F16 || result == CF_BF16;
@@ -155,23 +162,29 @@ static void reference(conv2d_case *job)
     const cf_conv2d_shape *s = &job->shape;
     const ptrdiff_t C = s->C / s->groups, K = s->K / s->groups, R = s->h.size, S = s->w.size;
     const cf_padding_mode mode = job->options.padding_mode;
+    const int rounds = job->options.precision != CF_PRECISION_HIGHEST;
     int64_t *y = job->y.cell;
     for (ptrdiff_t n = 0; n < s->N; ++n)
         for (ptrdiff_t k = 0; k < s->K; ++k)
             for (ptrdiff_t p = 0; p < s->h.out; ++p)
                 for (ptrdiff_t q = 0; q < s->w.out; ++q) {
                     uint64_t sum = job->has_bias ? (uint64_t)job->bias.cell[k] : 0;
+                    int64_t magnitude = rounds && job->has_bias ? llabs(job->bias.cell[k]) : 0;
                     for (ptrdiff_t r = 0; r < R; ++r)
                         for (ptrdiff_t t = 0; t < S; ++t) {
                             const ptrdiff_t h = source(p * s->h.stride + r * s->h.dilation - s->h.pad_before, s->h.in, mode);
                             const ptrdiff_t w = source(q * s->w.stride + t * s->w.dilation - s->w.pad_before, s->w.in, mode);
                             if (h < 0 || w < 0) continue;
-                            for (ptrdiff_t c = 0; c < C; ++c)
-                                sum += (uint64_t)job->x.cell[((n * s->C + k / K * C + c) * s->h.in + h) * s->w.in + w] *
-                                       (uint64_t)job->w.cell[((k * C + c) * R + r) * S + t];
+                            for (ptrdiff_t c = 0; c < C; ++c) {
+                                const uint64_t x = (uint64_t)job->x.cell[((n * s->C + k / K * C + c) * s->h.in + h) * s->w.in + w];
+                                const uint64_t product = x * (uint64_t)job->w.cell[((k * C + c) * R + r) * S + t];
+                                sum += product;
+                                if (rounds) magnitude += llabs((int64_t)product);
+                            }
                         }
                     const int64_t value = job->y.array.dtype == CF_I32 ? (int32_t)sum : (int64_t)sum;
                     *y++ = activated(value, job->options.activation);
+                    if (magnitude > job->magnitude) job->magnitude = magnitude;
                 }
     tensor_write(&job->y);
 }
@@ -182,13 +195,13 @@ static void tell(const char *check, uint64_t seed, const conv2d_case *c)
     static const char *const modes[] = {"constant", "edge", "reflect", "symmetric", "wrap"};
     const cf_conv2d_shape *s = &c->shape;
     now_computing("%s %llu: %s x %s %s -> %s, N %td C %td K %td groups %td, h %tdx%td w %tdx%td, stride %td %td, "
-                  "dilation %td %td, padding %s %td %td %td %td, %s, activation %d, %s, x strides %td %td %td %td, "
+                  "dilation %td %td, padding %s %td %td %td %td, %s, activation %d, %s, precision %d, x strides %td %td %td %td, "
                   "y strides %td %td %td %td, w strides %td %td %td %td",
                   check, (unsigned long long)seed, dtype_name(c->x.array.dtype), dtype_name(c->w.array.dtype),
                   c->has_bias ? dtype_name(c->bias.array.dtype) : "-", dtype_name(c->y.array.dtype), s->N, s->C, s->K,
                   s->groups, s->h.in, s->h.size, s->w.in, s->w.size, s->h.stride, s->w.stride, s->h.dilation,
                   s->w.dilation, paddings[c->options.padding], s->h.pad_before, s->h.pad_after, s->w.pad_before,
-                  s->w.pad_after, modes[c->options.padding_mode], (int)c->options.activation, c->options.algorithm,
+                  s->w.pad_after, modes[c->options.padding_mode], (int)c->options.activation, c->options.algorithm, (int)c->options.precision,
                   c->x.array.strides[0], c->x.array.strides[1], c->x.array.strides[2], c->x.array.strides[3],
                   c->y.array.strides[0], c->y.array.strides[1], c->y.array.strides[2], c->y.array.strides[3],
                   c->w.array.strides[0], c->w.array.strides[1], c->w.array.strides[2], c->w.array.strides[3]);
@@ -228,6 +241,7 @@ static int compute(const conv2d_case *c, tensor *y, cf_vector bias, int entry, i
     }
     if (status == CF_NOT_APPLICABLE && refuses(c)) return 1;
     if (status != CF_OK) return failed("%s, %s: status %d", entries[entry], cf_isa(), (int)status);
+    if (c->options.precision == CF_PRECISION_HIGH) tensor_snap(y, HIGH * (double)c->magnitude);
     const char *got = y->array.data + y->lowest;
     for (size_t i = 0; i < y->bytes; ++i)
         if (got[i] != y->image[i])

@@ -47,6 +47,7 @@ const char *dtype_name(cf_dtype dtype);
 tensor tensor_make(uint64_t *random, cf_dtype dtype, const ptrdiff_t shape[4], const int order[4], int gap, int input);
 void tensor_fill(tensor *t, uint64_t *random, int64_t span); /* in [-span, span], unsigned in [0, span]; 0: all bits */
 void tensor_write(tensor *t);                                /* the cells into the image */
+void tensor_snap(tensor *t, double reach); /* float32 numbers in memory that are so close to their cell become it */
 void tensor_free(tensor *t);
 guarded tensor_place(tensor *t, int at_end);                 /* the image between guard pages */
 

@@ -150,6 +150,19 @@ void tensor_fill(tensor *t, uint64_t *random, int64_t span)
     tensor_write(t);
 }
 
+void tensor_snap(tensor *t, double reach)
+{
+    const int64_t *cell = t->cell;
+    EACH_INDEX(t, at) {
+        char *here = t->array.data + t->lowest + offset(t, at);
+        float value;
+        memcpy(&value, here, sizeof value);
+        const double off = (double)value - (double)*cell;
+        if (off <= reach && off >= -reach) put(here, CF_F32, *cell);
+        ++cell;
+    }
+}
+
 void tensor_free(tensor *t)
 {
     free(t->image);

@@ -1,0 +1,202 @@
+"""The algorithm "winograd": its promise on data of every kind, and the tiles that it computes directly instead."""
+
+import pickle
+
+import numpy as np
+import pytest
+from conftest import (
+    assert_promise,
+    assert_same_bits,
+    integers,
+    normal,
+    operands,
+    x_shape,
+)
+
+import convfast
+from convfast import Conv2D, conv2d, explain_conv2d
+
+HIGH = {"algorithm": "winograd", "precision": "high"}
+TILE = 4  # outputs of a tile in each direction
+
+
+def check(x, w, bias=None, **options):
+    y = conv2d(x, w, bias, **HIGH, **options)
+    assert_promise({"winograd": y}, x.astype(np.float64), w.astype(np.float64), bias, "high", **options)
+    return y
+
+
+@pytest.mark.parametrize("padding_mode", ["constant", "edge", "reflect", "symmetric", "wrap"])
+def test_random_shapes(isa, data_format, padding_mode, rng):
+    for _ in range(12):
+        groups = int(rng.integers(1, 4))
+        C, K = groups * rng.integers(1, 40, 2)
+        H, W = rng.integers(3, 22, 2)
+        padding = [0, "same", "full", ((0, 3), (2, 1))][rng.integers(4)]
+        x, w, bias = operands(rng, 2, C, H, W, K, 3, 3, data_format, groups=groups, make=normal)
+        options = {"padding": padding, "groups": groups, "data_format": data_format, "padding_mode": padding_mode}
+        check(x, w, bias, **options, activation=[None, "relu", "relu6"][rng.integers(3)])
+
+
+def spikes(rng, shape):
+    """One number in twenty is not zero."""
+    return (normal(rng, shape) * (rng.random(shape) < 0.05)).astype(np.float32)
+
+
+def wide_range(rng, shape):
+    return (10.0 ** rng.uniform(-15, 15, shape) * rng.choice([-1, 1], shape)).astype(np.float32)
+
+
+KINDS = {
+    "plain": (normal, normal),
+    "rectified": (lambda rng, shape: np.maximum(normal(rng, shape), 0), normal),
+    "offset": (lambda rng, shape: normal(rng, shape) + np.float32(1000), normal),
+    "one sign": (lambda rng, shape: abs(normal(rng, shape)) + 1, lambda rng, shape: abs(normal(rng, shape))),
+    "spikes": (spikes, spikes),
+    "wide range": (wide_range, normal),
+    "wide range of both": (wide_range, wide_range),
+    "whole numbers": (lambda rng, shape: integers(rng, shape, high=256), integers),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("C", [1, 16, 200])
+def test_the_promise_holds_for_data_of_every_kind(isa, data_format, kind, C, rng):
+    make_x, make_w = KINDS[kind]
+    x = make_x(rng, x_shape(1, C, 18, 15, data_format))
+    w = make_w(rng, (16, C, 3, 3) if data_format == "NCHW" else (3, 3, C, 16))
+    for padding in (0, 1, 2):
+        check(x, w, data_format=data_format, padding=padding)
+
+
+def test_filters_that_cancel_an_offset(isa, rng):
+    x, w, _ = operands(rng, 1, 24, 20, 20, 16, 3, 3, "NCHW", make=normal)
+    check(x + np.float32(10000), w - w.mean(axis=(2, 3), keepdims=True), padding=1)
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+@pytest.mark.parametrize("side", ["corner", "row", "last corner"])
+def test_large_cells_at_the_border_under_zero_taps(isa, side, cancel, rng):
+    """They are in no output, but in the transformed tile: from some size on it must be computed directly."""
+    cells, taps = {
+        "corner": (np.s_[..., 0, 0], np.s_[..., 0, 0]),
+        "row": (np.s_[..., 0, :], np.s_[..., 0, :]),
+        "last corner": (np.s_[..., -1, -1], np.s_[..., 2, 2]),
+    }[side]
+    for C in (1, 8, 64):
+        x, w, _ = operands(rng, 1, C, 7, 9, 32, 3, 3, "NCHW", make=normal)
+        w[taps] = 0
+        for size in np.float32(10) ** np.arange(0, 12, 0.5, np.float32):
+            image = x.copy()
+            image[cells] += size
+            if cancel:
+                image[:, 1::2][cells] -= 2 * size
+            check(image, w)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_non_finite_cells_reach_exactly_their_windows(isa, data_format, value, rng):
+    x, w, bias = operands(rng, 1, 9, 10, 7, 11, 3, 3, data_format, make=normal)
+    options = {"padding": 1, "data_format": data_format}
+    for place in np.ndindex(10, 7):
+        image = x.copy()
+        image[(0, slice(4, 5), *place) if data_format == "NCHW" else (0, *place, slice(4, 5))] = value
+        y, direct = conv2d(image, w, bias, **HIGH, **options), conv2d(image, w, bias, algorithm="direct", **options)
+        np.testing.assert_array_equal(np.isfinite(y), np.isfinite(direct))
+        np.testing.assert_array_equal(y[~np.isfinite(y)], direct[~np.isfinite(direct)])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_non_finite_taps_reach_their_filter_only(isa, data_format, value, rng):
+    x, w, _ = operands(rng, 1, 9, 10, 7, 11, 3, 3, data_format, make=normal)
+    w[(5, 3, 1, 0) if data_format == "NCHW" else (1, 0, 3, 5)] = value
+    y = conv2d(x, w, **HIGH, padding=1, data_format=data_format)
+    direct = conv2d(x, w, algorithm="direct", padding=1, data_format=data_format)
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(direct))
+    np.testing.assert_array_equal(np.isinf(y), np.isinf(direct))
+
+
+def test_a_tile_computed_directly_has_the_bits_of_direct(isa, data_format, rng):
+    x, w, bias = operands(rng, 1, 70, 12, 12, 20, 3, 3, data_format, make=normal)
+    x[(0, 0, 5, 5) if data_format == "NCHW" else (0, 5, 5, 0)] = np.nan  # seen by tile (1, 1) and by its neighbours
+    options = {"padding": 1, "data_format": data_format, "activation": "relu"}
+    y, direct = conv2d(x, w, bias, **HIGH, **options), conv2d(x, w, bias, algorithm="direct", **options)
+    rows = np.s_[TILE : 2 * TILE]
+    tile = np.s_[:, :, rows, rows] if data_format == "NCHW" else np.s_[:, rows, rows]
+    assert_same_bits(y[tile], direct[tile])
+
+
+def test_numbers_that_overflow_only_in_the_transform(isa, data_format, rng):
+    x, w, _ = operands(rng, 1, 8, 12, 12, 8, 3, 3, data_format, make=normal)
+    huge = np.float32(3e38) * np.sign(x)
+    small = w * np.float32(1e-4)
+    y = conv2d(huge, small, **HIGH, data_format=data_format)
+    assert np.all(np.isfinite(y))
+    wide = huge.astype(np.float64), small.astype(np.float64)
+    assert_promise({"winograd": y}, *wide, precision="high", data_format=data_format)
+
+
+@pytest.mark.parametrize(("C", "K"), [(5, 3), (64, 72), (96, 130)])
+def test_same_bits_for_any_batch_threads_and_arrays(isa, data_format, C, K, rng):
+    x, w, bias = operands(rng, 5, C, 13, 30, K, 3, 3, data_format, make=normal)
+    options = {**HIGH, "padding": 1, "data_format": data_format, "activation": "relu"}
+    with convfast.num_threads(1):
+        y = conv2d(x, w, bias, **options)
+    for threads in (2, 3, 7):
+        with convfast.num_threads(threads):
+            assert_same_bits(conv2d(x, w, bias, **options), y)
+            for n in range(5):
+                assert_same_bits(conv2d(x[n : n + 1], w, bias, **options), y[n : n + 1])
+    assert_same_bits(conv2d(np.asfortranarray(x), np.asfortranarray(w), bias, **options), y)
+    assert_same_bits(conv2d(x[..., ::-1][..., ::-1], w[::-1][::-1], bias, **options), y)
+    out = np.empty((*y.shape, 2), np.float32)[..., 0]
+    assert conv2d(x, w, bias, **options, out=out) is out
+    assert_same_bits(out, y)
+    assert_same_bits(conv2d(x, w, bias, **options, out=np.empty_like(y, order="F")), y)
+
+
+def test_half_precision_is_rounded_once(data_format, rng):
+    x, w, _ = operands(rng, 2, 8, 9, 9, 8, 3, 3, data_format, np.float16, make=normal)
+    y = conv2d(x, w, **HIGH, data_format=data_format)
+    wide = conv2d(x.astype(np.float32), w.astype(np.float32), **HIGH, data_format=data_format)
+    assert_same_bits(y, wide.astype(np.float16))
+
+
+def test_layers_pack_for_each_algorithm_that_they_meet(data_format, rng):
+    _, w, bias = operands(rng, 1, 64, 3, 3, 64, 3, 3, data_format, make=normal)
+    options = {"padding": 1, "data_format": data_format, "precision": "high"}
+    layer = Conv2D(w, bias, **options)
+    copy = pickle.loads(pickle.dumps(layer))
+    met = set()
+    for size in (1, 3, 56, 5, 28):
+        x = normal(rng, x_shape(2, 64, size, size, data_format))
+        met.add(layer.explain(x.shape).algorithm)
+        for one in (layer, copy, layer):
+            assert_same_bits(one(x), conv2d(x, w, bias, **options))
+    assert "winograd" in met
+    assert len(met) > 1
+
+
+def test_auto_takes_it_for_large_layers_where_it_may():
+    shapes = (1, 64, 56, 56), (64, 64, 3, 3)
+    assert explain_conv2d(*shapes, padding=1).algorithm != "winograd"
+    assert explain_conv2d(*shapes, padding=1, precision="highest").algorithm != "winograd"
+    for precision in ("high", "medium"):
+        told = explain_conv2d(*shapes, padding=1, precision=precision)
+        assert told.algorithm == "winograd"
+        assert told.workspace_bytes <= 64 * 2**20
+    few = ((1, 3, 56, 56), (64, 3, 3, 3)), ((1, 8, 56, 56), (8, 8, 3, 3)), ((1, 64, 1, 1), (64, 64, 3, 3))
+    for shapes in few:
+        assert explain_conv2d(*shapes, padding=1, precision="high").algorithm != "winograd"
+
+
+def test_too_many_channels_are_refused():
+    with pytest.raises(ValueError, match=r"winograd.*channels or filters"):
+        explain_conv2d((1, 10**5, 9, 9), (8, 10**5, 3, 3), **HIGH)
+
+
+def test_nothing_to_compute(data_format):
+    x, w, bias = operands(np.random.default_rng(1), 2, 0, 6, 6, 8, 3, 3, data_format)
+    y = conv2d(x, w, bias, **HIGH, data_format=data_format)
+    np.testing.assert_array_equal(y, np.broadcast_to(bias if data_format == "NHWC" else bias[:, None, None], y.shape))
+    assert explain_conv2d((0, 8, 9, 9), (8, 8, 3, 3), **HIGH).algorithm == "winograd"
