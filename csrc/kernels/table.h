@@ -150,6 +150,11 @@ typedef struct {
                    double divisor);
     /* Maxima only: the place of the first maximum of n >= 1 neighbours. */
     ptrdiff_t (*first)(const void *from, ptrdiff_t n);
+    /* Maxima of elements of 4 or 8 bytes, and where they stand: best[i] = from[taps[t] + i] and
+       place[i] = t * step (+ places[taps[t] + i], if that is not NULL) for the first t that gives a maximum. Places are
+       integers as wide as the elements. */
+    void (*places)(void *best, void *place, const void *from, const void *places, const ptrdiff_t *taps,
+                   ptrdiff_t count, ptrdiff_t step, ptrdiff_t n);
 } cf_window_leaves;
 
 #define CF_RUN 512

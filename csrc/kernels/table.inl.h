@@ -54,36 +54,42 @@
 #define CF_REAL int32_t
 #define CF_SIGNED int32_t
 #define CF_NAME(x) x##_max_i32
+#define CF_PLACE int32_t
 #include "window_leaves.inl.h"
 
 #define CF_MAXIMUM 1
 #define CF_REAL uint32_t
 #define CF_SIGNED uint32_t
 #define CF_NAME(x) x##_max_u32
+#define CF_PLACE int32_t
 #include "window_leaves.inl.h"
 
 #define CF_MAXIMUM 1
 #define CF_REAL int64_t
 #define CF_SIGNED int64_t
 #define CF_NAME(x) x##_max_i64
+#define CF_PLACE int64_t
 #include "window_leaves.inl.h"
 
 #define CF_MAXIMUM 1
 #define CF_REAL uint64_t
 #define CF_SIGNED uint64_t
 #define CF_NAME(x) x##_max_u64
+#define CF_PLACE int64_t
 #include "window_leaves.inl.h"
 
 #define CF_MAXIMUM 1
 #define CF_REAL float
 #define CF_SIGNED float
 #define CF_NAME(x) x##_max_f32
+#define CF_PLACE int32_t
 #include "window_leaves.inl.h"
 
 #define CF_MAXIMUM 1
 #define CF_REAL double
 #define CF_SIGNED double
 #define CF_NAME(x) x##_max_f64
+#define CF_PLACE int64_t
 #include "window_leaves.inl.h"
 
 /* Sums are formed in the compute types. */

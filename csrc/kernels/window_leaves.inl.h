@@ -1,7 +1,14 @@
 /* window_leaves.inl.h — the leaves of sliding windows for one type. Included by table.inl.h once per type and kind with
-   CF_MAXIMUM, CF_REAL, CF_SIGNED and CF_NAME(x) defined; they are used up here. */
+   CF_MAXIMUM, CF_REAL, CF_SIGNED and CF_NAME(x) defined; they are used up here, and CF_PLACE, which gives maxima of 4 and
+   8 bytes their places. */
 #include "simd.h"
 
+#ifdef CF_PLACE
+#include "window_places.inl.h"
+#define CF_PLACES CF_NAME(places)
+#else
+#define CF_PLACES NULL
+#endif
 #include "window_row.inl.h"
 
 #undef LANES
@@ -10,6 +17,7 @@
 #undef vec_store
 #undef vec_fill
 #undef vec_clamp
+#undef CF_PLACES
 #undef CF_MAXIMUM
 #undef CF_REAL
 #undef CF_SIGNED

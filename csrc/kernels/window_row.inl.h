@@ -210,7 +210,7 @@ static void CF_NAME(halves)(void *to, const void *from, const ptrdiff_t *taps, p
 static const cf_window_leaves CF_NAME(leaves) = {
     .taps = CF_NAME(taps), .run = CF_NAME(run), .split = CF_NAME(split), .halves = CF_NAME(halves),
 #if CF_MAXIMUM
-    .first = CF_NAME(first),
+    .first = CF_NAME(first), .places = CF_PLACES,
 #endif
 };
 
