@@ -72,20 +72,6 @@ static const void *limits(cf_compute compute, cf_activation activation)
     return rows[compute];
 }
 
-/* 1x1, stride 1, no padding: rows that follow each other in memory are one long row, with fewer ragged ends. */
-static int is_pointwise(const cf_conv2d_options *options, const ptrdiff_t x_shape[4], const ptrdiff_t w_shape[4])
-{
-    cf_conv2d_shape s;
-    return w_shape[2] == 1 && w_shape[3] == 1 && options->stride[0] == 1 && options->stride[1] == 1 &&
-           cf_conv2d_geometry(options, x_shape, w_shape, &s) == CF_OK && s.h.out == s.h.in && s.w.out == s.w.in;
-}
-
-static void join_rows(ptrdiff_t shape[4])
-{
-    shape[3] *= shape[2];
-    shape[2] = 1;
-}
-
 static int can_join(const cf_array *a) { return a->strides[2] == a->shape[3] * a->strides[3]; }
 
 /* The arrays of a run; x and y may have been reshaped. */
@@ -98,7 +84,8 @@ static operands prepare(const cf_conv2d_options *options, const cf_array *x, con
                         const cf_array *y)
 {
     operands o = {*x, *y, bias};
-    if (is_pointwise(options, x->shape, w_shape) && can_join(x) && can_join(y)) join_rows(o.x.shape), join_rows(o.y.shape);
+    if (cf_is_pointwise(options, x->shape, w_shape) && can_join(x) && can_join(y))
+        cf_join_rows(o.x.shape), cf_join_rows(o.y.shape);
     return o;
 }
 
@@ -141,7 +128,7 @@ cf_status cf_conv2d_choose(const cf_conv2d_options *options, cf_dtype compute, c
                            const ptrdiff_t w_shape[4], cf_conv2d_options *chosen)
 {
     ptrdiff_t shape[4] = {x_shape[0], x_shape[1], x_shape[2], x_shape[3]};
-    if (is_pointwise(options, x_shape, w_shape)) join_rows(shape); /* as nearly all arrays allow it */
+    if (cf_is_pointwise(options, x_shape, w_shape)) cf_join_rows(shape); /* as nearly all arrays allow it */
     cf_conv2d_plan plan;
     const cf_status status = cf_conv2d_plan_make(options, cf_compute_of(compute), shape, w_shape, &plan);
     *chosen = *options;

@@ -64,7 +64,9 @@ static void pack(const cf_conv2d_plan *plan, const cf_array *w, char *packed)
 
 /* Estimates: vectors of two multiply-adds a cycle at 3 GHz, less what loads and short chains cost; laying out. */
 #define CYCLES_PER_MICROSECOND 3000.0
-#define TAPS_PER_CYCLE 1.5
+#define TAPS_PER_CYCLE 1.25
+#define LONG_TAPS_PER_CYCLE 1.6 /* where chains end within a sum, at another tap for every row of a pass */
+#define LONG_ROW_CYCLES 9.0     /* so much more does a row of such a filter cost */
 #define VECTOR_CYCLES 3.0
 #define LAY_OUT_CYCLES 2.0 /* a vector */
 #define PLANE_CYCLES 100.0
@@ -72,7 +74,7 @@ static void pack(const cf_conv2d_plan *plan, const cf_array *w, char *packed)
 static ptrdiff_t slab_elements(const cf_conv2d_plan *plan, ptrdiff_t rows, ptrdiff_t cols)
 {
     const cf_axis *h = &plan->shape.h, *w = &plan->shape.w;
-    return cf_mul(cf_reach(h, rows), plan->pixels != NULL ? cf_mul(cf_reach(w, cols), cf_chunk(plan))
+    return cf_mul(cf_axis_covered(h, rows), plan->pixels != NULL ? cf_mul(cf_axis_covered(w, cols), cf_chunk(plan))
                                                           : cf_mul(cf_phases(w), cf_phase_length(w, cols)));
 }
 
@@ -120,7 +122,11 @@ static void cut(cf_conv2d_plan *plan)
     const double row_vectors = (double)(plan->pixels != NULL ? plan->cols : cf_ceil_div(plan->cols, lanes));
     const double vectors = (double)plan->rows * row_vectors;
     const double inputs = (double)slab_elements(plan, plan->rows, plan->cols) / (double)lanes;
-    plan->microseconds = bands * (filters * vectors * ((double)plan->taps / TAPS_PER_CYCLE + VECTOR_CYCLES) +
+    const double taps = (double)plan->taps;
+    const double sum = plan->pixels == NULL && plan->taps > CF_CHAIN
+                           ? taps / LONG_TAPS_PER_CYCLE + (double)s->h.size * LONG_ROW_CYCLES
+                           : taps / TAPS_PER_CYCLE;
+    plan->microseconds = bands * (filters * vectors * (sum + VECTOR_CYCLES) +
                                   inputs * LAY_OUT_CYCLES + PLANE_CYCLES) / CYCLES_PER_MICROSECOND;
 }
 
@@ -185,7 +191,7 @@ static void share(cf_conv2d_plan *plan)
 cf_row_range cf_band_rows(const cf_band *b)
 {
     const cf_axis *h = &b->job->plan->shape.h;
-    cf_row_range r = {.top = b->p * h->stride - h->pad_before, .count = cf_reach(h, b->rows)};
+    cf_row_range r = {.top = b->p * h->stride - h->pad_before, .count = cf_axis_covered(h, b->rows)};
     r.first = cf_min(r.count, cf_max(0, -r.top));
     r.last = cf_max(r.first, cf_min(r.count, h->in - r.top));
     return r;

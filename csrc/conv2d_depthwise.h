@@ -6,7 +6,7 @@
 #include "plan.h"
 
 /* Phases that the taps of one axis meet (columns that are equal mod stride), and the length that `outputs` outputs need
-   in each. Tap i and tap i + phases stand in the same phase. Reach: cells that `outputs` outputs need. */
+   in each. Tap i and tap i + phases stand in the same phase. */
 static inline ptrdiff_t cf_gcd(ptrdiff_t a, ptrdiff_t b)
 {
     while (b != 0) {
@@ -22,10 +22,6 @@ static inline ptrdiff_t cf_phases(const cf_axis *a)
 static inline ptrdiff_t cf_phase_length(const cf_axis *a, ptrdiff_t outputs)
 {
     return cf_add(outputs, (a->size - 1) * a->dilation / a->stride);
-}
-static inline ptrdiff_t cf_reach(const cf_axis *a, ptrdiff_t outputs)
-{
-    return cf_add(cf_mul(outputs - 1, a->stride), (a->size - 1) * a->dilation + 1);
 }
 
 /* Filters that are packed side by side: the channels of a chunk, or one. */

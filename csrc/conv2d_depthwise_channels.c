@@ -42,7 +42,7 @@ static void lay_out_pixels(const cf_band *b, const char *image, ptrdiff_t k)
     const cf_conv2d_job *job = b->job;
     const cf_conv2d_plan *plan = job->plan;
     const cf_axis *w = &plan->shape.w;
-    const ptrdiff_t pixel = cf_chunk(plan) * (ptrdiff_t)cf_compute_bytes(plan->compute), cols = cf_reach(w, b->cols);
+    const ptrdiff_t pixel = cf_chunk(plan) * (ptrdiff_t)cf_compute_bytes(plan->compute), cols = cf_axis_covered(w, b->cols);
     const cf_conv2d_span span = cf_conv2d_span_of(plan, b->q * w->stride - w->pad_before, 1, cols);
     const cf_row_range r = cf_band_rows(b);
     char *to = b->slab;
@@ -63,7 +63,7 @@ static void run_rectangle(const cf_band *b, int view)
     const cf_axis *h = &plan->shape.h, *w = &plan->shape.w;
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), M = plan->pixels->M, C = cf_chunk(plan);
     const int staged = !job->y_plain || y->strides[1] != size;
-    const ptrdiff_t row = view ? x->strides[2] / size : cf_reach(w, b->cols) * C, col = view ? x->strides[3] / size : C;
+    const ptrdiff_t row = view ? x->strides[2] / size : cf_axis_covered(w, b->cols) * C, col = view ? x->strides[3] / size : C;
     if (b->rows < 1 || b->cols < 1) return;
     for (ptrdiff_t t = 0; t < plan->taps; ++t)
         b->taps[t] = t / w->size * h->dilation * row + t % w->size * w->dilation * col;

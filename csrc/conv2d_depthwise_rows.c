@@ -100,7 +100,7 @@ void cf_band_by_rows(cf_band *b)
     const int view = job->x_plain && !cf_pads(plan) && w->stride == 1 && x->strides[3] == size && b->cols >= lanes;
     const int staged = !job->y_plain || y->strides[3] != size;
     const ptrdiff_t g = cf_gcd(h->stride, h->dilation), pitch = cf_round_up(b->cols, lanes) * size;
-    const ptrdiff_t slab_cols = cf_phase_length(w, b->cols), W = cf_phases(w), phase = cf_reach(h, b->rows) * slab_cols;
+    const ptrdiff_t slab_cols = cf_phase_length(w, b->cols), W = cf_phases(w), phase = cf_axis_covered(h, b->rows) * slab_cols;
     const ptrdiff_t x_row = view ? x->strides[2] : slab_cols * size, y_row = staged ? pitch : y->strides[2];
     for (ptrdiff_t s = 0; s < w->size; ++s) b->taps[s] = s % W * phase + s * w->dilation / w->stride;
     for (ptrdiff_t i = 0; i * lanes < b->cols; ++i) b->x_at[i] = cf_max(0, cf_min(i * lanes, b->cols - lanes));

@@ -50,7 +50,7 @@ static ptrdiff_t elements(const cf_conv2d_plan *plan, ptrdiff_t rows, ptrdiff_t 
 static double cycles(const cf_conv2d_plan *plan)
 {
     const spread w = spread_of(plan, &plan->shape.w, plan->cols);
-    return cf_conv2d_load_cycles(w.step, plan->channels_innermost ? plan->block_channels : w.length);
+    return cf_conv2d_load_cycles(w.step, plan->channels_innermost ? cf_mul(plan->block_channels, w.length) : w.length);
 }
 
 static const char *refuses(const cf_conv2d_plan *plan)

@@ -6,6 +6,8 @@
 #include "plan.h"
 #include "workspace.h"
 
+#include <math.h>
+
 /* What one task may hold of each, so that together they stay in a second-level cache of 512 KiB. */
 #define SLAB_BYTES (128 << 10)
 #define STAGE_BYTES (128 << 10)
@@ -14,6 +16,8 @@
 /* Estimates, for thresholds and for explain_conv2d: a core at 3 GHz that multiplies and adds two vectors a cycle. */
 #define CYCLES_PER_MICROSECOND 3000.0
 #define TILES_PER_CYCLE 2.0
+#define LOAD_CYCLES 1.0 /* of a vector of pixels, half of which straddle two cache lines: a tile of one filter waits */
+#define TILE_CYCLES 120.0 /* of one tile and block, beside its terms: bench_conv2d, planes */
 #define TASK_CYCLES 300.0
 #define STORE_CYCLES 0.4            /* of one output, after its sum */
 #define TRANSPOSED_STORE_CYCLES 1.0 /* the same from pixels to planes */
@@ -104,7 +108,10 @@ static double estimate(const cf_conv2d_plan *plan)
                                   ? cf_round_up(plan->rows * plan->cols, plan->tile->M) * plan->tile->V
                                   : cf_min(cf_round_up(flat, plan->tile->V), vectors(plan, plan->rows, plan->cols)) *
                                         plan->tile->M;
-    const double multiply = (double)outputs * (double)plan->panels_each * terms / TILES_PER_CYCLE;
+    const double each = plan->filters_are_vectors ? 1 / TILES_PER_CYCLE
+                                                  : fmax(1 / TILES_PER_CYCLE, LOAD_CYCLES / (double)plan->tile->M);
+    const double tiles = (double)(outputs * plan->panels_each * plan->blocks) / (double)(plan->tile->M * plan->tile->V);
+    const double multiply = (double)outputs * (double)plan->panels_each * terms * each + tiles * TILE_CYCLES;
     const double lay_out = (double)plan->layout->elements(plan, plan->rows, plan->cols) * (double)plan->blocks *
                            plan->layout->cycles(plan);
     const int transposed = plan->filters_are_vectors && !plan->channels_last;

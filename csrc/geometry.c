@@ -94,6 +94,19 @@ cf_status cf_conv2d_geometry(const cf_conv2d_options *options, const ptrdiff_t x
     return CF_OK;
 }
 
+int cf_is_pointwise(const cf_conv2d_options *options, const ptrdiff_t x_shape[4], const ptrdiff_t w_shape[4])
+{
+    cf_conv2d_shape s;
+    return w_shape[2] == 1 && w_shape[3] == 1 && options->stride[0] == 1 && options->stride[1] == 1 &&
+           cf_conv2d_geometry(options, x_shape, w_shape, &s) == CF_OK && s.h.out == s.h.in && s.w.out == s.w.in;
+}
+
+void cf_join_rows(ptrdiff_t shape[4])
+{
+    shape[3] *= shape[2];
+    shape[2] = 1;
+}
+
 /* With ceil_mode the outputs are rounded up, but no window begins beyond the input and the padding before it. */
 static cf_status round_up(cf_axis *axis)
 {

@@ -20,6 +20,10 @@ static inline ptrdiff_t cf_axis_covered(const cf_axis *axis, ptrdiff_t outputs)
     return cf_add(cf_mul(outputs - 1, axis->stride), cf_axis_reach(axis) + 1);
 }
 
+/* 1x1, stride 1, no padding: rows that follow each other in memory are one long row, with fewer ragged ends. */
+int cf_is_pointwise(const cf_conv2d_options *options, const ptrdiff_t x_shape[4], const ptrdiff_t w_shape[4]);
+void cf_join_rows(ptrdiff_t shape[4]);
+
 /* The cell of an axis of `size` cells that padded position i (may be negative or beyond) repeats; -1 for a zero. */
 ptrdiff_t cf_source_index(ptrdiff_t i, ptrdiff_t size, cf_padding_mode mode);
 

@@ -127,7 +127,11 @@ cf_status cf_conv2d_explain(const cf_conv2d_options *options, cf_dtype compute, 
 {
     cf_conv2d_plan plan;
     memset(explanation, 0, sizeof *explanation);
-    cf_status status = prepare(options, cf_compute_of(compute), x_shape, w_shape, &plan);
+    cf_status status = cf_conv2d_geometry(options, x_shape, w_shape, &explanation->shape);
+    if (status != CF_OK) return status;
+    ptrdiff_t shape[4] = {x_shape[0], x_shape[1], x_shape[2], x_shape[3]};
+    if (cf_is_pointwise(options, x_shape, w_shape)) cf_join_rows(shape);
+    status = prepare(options, cf_compute_of(compute), shape, w_shape, &plan);
     if (status != CF_OK) return status;
     for (int i = 0; algorithms[i] != NULL; ++i) {
         cf_conv2d_plan candidate = plan;
@@ -136,9 +140,8 @@ cf_status cf_conv2d_explain(const cf_conv2d_options *options, cf_dtype compute, 
                                                            reason == NULL ? candidate.microseconds : 0};
         explanation->candidate_count = i + 1;
     }
-    status = cf_conv2d_plan_make(options, cf_compute_of(compute), x_shape, w_shape, &plan);
+    status = cf_conv2d_plan_make(options, cf_compute_of(compute), shape, w_shape, &plan);
     if (status != CF_OK) return status;
-    explanation->shape = plan.shape;
     explanation->algorithm = plan.algorithm->name;
     explanation->isa = cf_isa();
     explanation->threads = plan.threads;
