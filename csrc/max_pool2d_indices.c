@@ -122,7 +122,8 @@ static void store_row(const tile *t, ptrdiff_t p, cf_span rows, const char *plac
     char *to = t->to + p * y->strides[2] + t->q0 * y->strides[3];
     if (unit == 1) store_run(to, y->strides[3], place, windows->size, t->cells, base, w->stride);
     for (ptrdiff_t q = 0; q < t->cells && unit > 1; ++q)
-        store_run(to + q * y->strides[3], y->strides[1], place + q * cell, windows->size, unit, base + q * w->stride, 0);
+        store_run(to + q * y->strides[3], y->strides[1], place + q * cell, windows->size, unit, base + q * w->stride,
+                  0);
     for (ptrdiff_t q = 0; q < t->cells && (rows.count == 0 || w->dilation > 1); ++q)
         if (rows.count == 0 || cf_windows_span(windows, w, t->q0 + q).count == 0)
             for (ptrdiff_t c = 0; c < unit; ++c) *(unaligned *)(to + q * y->strides[3] + c * y->strides[1]) = -1;
@@ -143,7 +144,8 @@ static void reduce_tile(const tile *t)
         const cf_span rows = cf_windows_span(windows, h, p);
         for (ptrdiff_t r = 0; r < rows.count; ++r) t->taps_h[r] = (rows.begin + r * h->dilation - first) * j->line;
         if (rows.count > 0)
-            windows->leaves->places(best, place, t->best, t->place, t->taps_h, rows.count, h->dilation * windows->w.in, n);
+            windows->leaves->places(best, place, t->best, t->place, t->taps_h, rows.count,
+                                    h->dilation * windows->w.in, n);
         store_row(t, p, rows, place);
     }
 }

@@ -5,6 +5,11 @@
 #include "convert.h"
 #include "kernels/table.h"
 
+/* Cells of a window that are taken at once where few are shared: comparisons with NaN cost more than additions, so that
+   maxima of 3x3 gain by sharing (bench_pool2d, max_3x3s2_64x112). */
+#define CF_WINDOW_SMALL 9
+#define CF_WINDOW_SMALL_MAXIMA 4
+
 /* Where the rows or columns of results go. */
 typedef struct {
     char *data;           /* of the first cell of the tile */
@@ -29,9 +34,12 @@ typedef struct {
     uint64_t nothing;                /* the bits of what padding holds: zero, or the least value */
     /* set by cf_windows_plan */
     int direct, wide_h, wide_w, split;
+    int small;                       /* all cells of a window at once, few of them */
     int halves;                      /* stride 2, two or three neighbours: split and combined in registers */
     ptrdiff_t full[2][2];            /* the outputs [begin, end) of each axis whose windows count all their cells */
+    ptrdiff_t inside[2][2];          /* those whose windows lie in the plane */
     ptrdiff_t rows, cols;            /* the largest tile of outputs */
+    ptrdiff_t block;                 /* rows of it that are reduced together */
     ptrdiff_t pitch, phase_pitch;    /* elements from one row, and one phase, to the next */
     ptrdiff_t strip;                 /* cells of a row that are widened downwards at a time */
     ptrdiff_t stage_rows, stage_pitch;

@@ -13,6 +13,10 @@
 #define BUFFER_BYTES_MAX ((ptrdiff_t)1 << 20)
 /* A row of a tile in the first-level cache. */
 #define ROW_BYTES ((ptrdiff_t)16 << 10)
+/* Rows that are reduced together: calls are few, and what stands between the two directions is in that cache too. */
+#define BLOCK_BYTES ((ptrdiff_t)8 << 10)
+/* Pixels shorter than this have tails that cost more than the rows between two passes. */
+#define SMALL_BYTES 64
 /* From this size on doubling (two loads and a store a level) beats taking every tap (bench_pool2d, 5x5 to 13x13). */
 #define WIDE 8
 /* Doubling goes down strips of columns: three buffers of a few dozen rows stay in the first two levels of cache. */
@@ -109,11 +113,14 @@ static int plan_rows(cf_windows *windows)
     return cf_mul(windows->stage_rows, windows->stage_pitch * windows->size) <= BUFFER_BYTES_MAX;
 }
 
-static void plan_full(const cf_windows *windows, const cf_axis *axis, ptrdiff_t full[2])
+static void plan_full(const cf_windows *windows, const cf_axis *axis, ptrdiff_t full[2], ptrdiff_t inside[2])
 {
     const ptrdiff_t counted = axis->in + axis->pad_before + (windows->count_padding ? axis->pad_after : 0);
     full[0] = windows->count_padding ? 0 : cf_ceil_div(axis->pad_before, axis->stride);
     full[1] = counted < axis->size ? full[0] : (counted - axis->size) / axis->stride + 1;
+    const ptrdiff_t last = axis->in - 1 - cf_axis_reach(axis) + axis->pad_before; /* where a window may begin */
+    inside[0] = cf_ceil_div(axis->pad_before, axis->stride);
+    inside[1] = last < 0 ? inside[0] : last / axis->stride + 1;
 }
 
 int cf_windows_plan(cf_windows *windows)
@@ -122,12 +129,14 @@ int cf_windows_plan(cf_windows *windows)
     const ptrdiff_t cell = cf_mul(windows->unit, windows->size);
     windows->direct = is_direct(windows, windows->x);
     if (windows->adaptive) return 0;
-    plan_full(windows, h, windows->full[0]);
-    plan_full(windows, w, windows->full[1]);
+    plan_full(windows, h, windows->full[0], windows->inside[0]);
+    plan_full(windows, w, windows->full[1], windows->inside[1]);
     windows->wide_h = is_wide(h);
     windows->wide_w = is_wide(w);
     windows->halves = windows->unit == 1 && w->stride == 2 && w->dilation == 1 && (w->size == 2 || w->size == 3);
     windows->split = windows->unit == 1 && w->stride > 1 && !windows->halves;
+    const ptrdiff_t small = windows->sums ? CF_WINDOW_SMALL : CF_WINDOW_SMALL_MAXIMA;
+    windows->small = w->stride > 1 && cell >= SMALL_BYTES && cf_mul(h->size, w->size) <= small;
     if (!windows->wide_w && w->size > TAPS_MAX) return 0;
     const ptrdiff_t most = ROW_BYTES / cell, few = cf_min(cf_axis_reach(w) / w->stride, most);
     windows->cols = cf_max(1, cf_min(w->out, cf_max(few, (most - cf_axis_reach(w)) / w->stride)));
@@ -143,10 +152,11 @@ int cf_windows_plan(cf_windows *windows)
     }
     if (!windows->wide_h && h->size > TAPS_MAX) return 0;
     const ptrdiff_t stages = windows->wide_h ? 3 : 1;
-    const ptrdiff_t lines = (windows->wide_w ? 5 : 2) + (windows->wide_h ? windows->rows : 0);
+    windows->block = cf_max(1, cf_min(windows->rows, BLOCK_BYTES / (windows->pitch * windows->size)));
+    const ptrdiff_t lines = (windows->wide_w ? 5 : 2) * windows->block + (windows->wide_h ? windows->rows : 0);
     const ptrdiff_t elements = stages * windows->stage_rows * windows->stage_pitch + lines * windows->pitch +
                                (windows->split ? phases * windows->phase_pitch : 0);
-    const ptrdiff_t taps = (windows->wide_h ? 1 : h->size) + (windows->wide_w ? 1 : w->size) + 1;
+    const ptrdiff_t taps = (windows->wide_h ? 1 : h->size) + (windows->wide_w ? 2 : w->size) + 1;
     windows->workspace_each =
         (size_t)cf_round_up(elements * windows->size + taps * (ptrdiff_t)sizeof(ptrdiff_t), LINE);
     return 1;

@@ -133,11 +133,22 @@ typedef struct {
    16 * 2e-8 of the sum, in each direction of the window. */
 #define CF_SUM_CHAIN 16
 
+/* to[row * to_row + i] = reduction over t < count of from[row * from_row + taps[t] + i], divided by `divisor` if it is a
+   sum, for row < rows, i < n; count >= 1. Rows of a plane, steps along a row and phases are all just other taps. */
+typedef struct {
+    void *to;
+    const void *from;
+    const ptrdiff_t *taps;
+    ptrdiff_t count, n, rows, to_row, from_row;
+    double divisor;
+} cf_window_block;
+
 /* Windows of one type, reduced by the maximum (NaN is larger than everything, of equals the first wins) or the sum.
    Offsets, pitches and strides are in elements; no alignment is assumed; `to` overlaps nothing. */
 typedef struct {
-    /* to[i] = reduction over t < count of from[taps[t] + i], divided by `divisor` if it is a sum, for i < n;
-       count >= 1. Rows of a plane, steps along a row and phases are all just other taps. */
+    ptrdiff_t lanes;
+    void (*block)(const cf_window_block *block);
+    /* The same for one row. */
     void (*taps)(void *to, const void *from, const ptrdiff_t *taps, ptrdiff_t count, ptrdiff_t n, double divisor);
     /* The reduction of n >= 1 neighbours: the maximum as one element; the sum as a double, of at most CF_RUN numbers
        lest its chains grow long. */

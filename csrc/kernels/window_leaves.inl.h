@@ -1,6 +1,6 @@
 /* window_leaves.inl.h — the leaves of sliding windows for one type. Included by table.inl.h once per type and kind with
-   CF_MAXIMUM, CF_REAL, CF_SIGNED and CF_NAME(x) defined; they are used up here, and CF_PLACE, which gives maxima of 4 and
-   8 bytes their places. */
+   CF_MAXIMUM, CF_REAL, CF_SIGNED and CF_NAME(x) defined, and CF_PLACE for maxima of 4 and 8 bytes, which have places;
+   they are used up here. */
 #include "simd.h"
 
 #ifdef CF_PLACE

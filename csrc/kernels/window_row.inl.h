@@ -137,15 +137,30 @@ static inline __attribute__((always_inline)) void CF_NAME(reduce_row)(CF_REAL *r
     }
 }
 
+static inline __attribute__((always_inline)) void CF_NAME(reduce_rows)(const cf_window_block *b, const ptrdiff_t count)
+{
+    CF_REAL *to = b->to;
+    const CF_REAL *from = b->from;
+    for (ptrdiff_t row = 0; row < b->rows; ++row, to += b->to_row, from += b->from_row)
+        CF_NAME(reduce_row)(to, from, b->taps, count, b->n, (CF_REAL)b->divisor);
+}
+
+static void CF_NAME(block)(const cf_window_block *b)
+{
+    switch (b->count) { /* the usual windows, with all taps in registers */
+    case 1: CF_NAME(reduce_rows)(b, 1); break;
+    case 2: CF_NAME(reduce_rows)(b, 2); break;
+    case 3: CF_NAME(reduce_rows)(b, 3); break;
+    case 4: CF_NAME(reduce_rows)(b, 4); break;
+    case 9: CF_NAME(reduce_rows)(b, 9); break;
+    default: CF_NAME(reduce_rows)(b, b->count);
+    }
+}
+
 static void CF_NAME(taps)(void *to, const void *from, const ptrdiff_t *taps, ptrdiff_t count, ptrdiff_t n,
                           double divisor)
 {
-    switch (count) { /* the usual windows, with all taps in registers */
-    case 1: CF_NAME(reduce_row)(to, from, taps, 1, n, (CF_REAL)divisor); break;
-    case 2: CF_NAME(reduce_row)(to, from, taps, 2, n, (CF_REAL)divisor); break;
-    case 3: CF_NAME(reduce_row)(to, from, taps, 3, n, (CF_REAL)divisor); break;
-    default: CF_NAME(reduce_row)(to, from, taps, count, n, (CF_REAL)divisor);
-    }
+    CF_NAME(block)(&(cf_window_block){to, from, taps, count, n, 1, 0, 0, divisor});
 }
 
 /* Two vectors in, one of the even and one of the odd elements out: stride 2 without scalar steps. */
@@ -208,7 +223,7 @@ static void CF_NAME(halves)(void *to, const void *from, const ptrdiff_t *taps, p
 }
 
 static const cf_window_leaves CF_NAME(leaves) = {
-    .taps = CF_NAME(taps), .run = CF_NAME(run), .split = CF_NAME(split), .halves = CF_NAME(halves),
+    .lanes = LANES, .block = CF_NAME(block), .taps = CF_NAME(taps), .run = CF_NAME(run), .split = CF_NAME(split), .halves = CF_NAME(halves),
 #if CF_MAXIMUM
     .first = CF_NAME(first), .places = CF_PLACES,
 #endif
