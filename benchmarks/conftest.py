@@ -9,10 +9,10 @@ import pytest
 
 import convfast
 from convfast.bench import limits
-from convfast.bench.layers import SUITES, Conv, Pad, Pool
+from convfast.bench.layers import SUITES, Conv, Gradient, Pad, Pool
 
 # Which layers of a suite a file measures.
-TABLES = {"bench_conv2d": Conv, "bench_conv2d_grad": Conv, "bench_pool2d": Pool, "bench_pad2d": Pad}
+TABLES = {"bench_conv2d": Conv, "bench_conv2d_grad": Gradient, "bench_pool2d": Pool, "bench_pad2d": Pad}
 PEAK_S = 0.02  # for one reading of the multiply-add peak
 
 
@@ -37,7 +37,7 @@ def pytest_benchmark_update_machine_info(config, machine_info):
 def pytest_generate_tests(metafunc):
     config, table = metafunc.config, TABLES.get(metafunc.module.__name__)
     if "layer" in metafunc.fixturenames and table:
-        layers = [layer for layer in SUITES[config.getoption("suite")] if isinstance(layer, table)]
+        layers = [layer for layer in SUITES[config.getoption("suite")] if type(layer) is table]
         metafunc.parametrize("layer", layers, ids=[layer.name for layer in layers])
     if "threads" in metafunc.fixturenames:
         counts = [int(n) for n in config.getoption("threads").split(",")]

@@ -53,6 +53,7 @@ typedef struct {
     const cf_array *w;
     char *packed;
     cf_load_run load;
+    int plain; /* numbers of w are of the compute type, at whole indices */
 } pack_job;
 
 /* Any layout; at its best where filters stand side by side in memory (R, S, C, K): for each term a run of filters, cut
@@ -112,6 +113,72 @@ static void pack_filters(const pack_job *job, const cf_term_block *block, const 
     }
 }
 
+/* Filters that follow each other within a channel, as those of an input gradient do (filters and channels exchanged):
+   some channels of a panel are always the same permutation of numbers that stand together. */
+#define PERMUTED_MAX 512 /* numbers: their places take 4 KiB of stack, and beside numbers and result little cache */
+#define PERMUTE(TYPE) \
+    for (ptrdiff_t i = 0; i < count; ++i) ((TYPE *)to)[i] = *(const TYPE *)(from + at[i])
+
+static void find_places(const cf_conv2d_plan *plan, const cf_array *w, ptrdiff_t channels, ptrdiff_t *at)
+{
+    const ptrdiff_t S = plan->shape.w.size;
+    for (ptrdiff_t c = 0; c < channels; ++c)
+        for (ptrdiff_t t = 0; t < plan->taps; ++t)
+            for (ptrdiff_t m = 0; m < plan->panel; ++m)
+                *at++ = c * w->strides[1] + t / S * w->strides[2] + t % S * w->strides[3] + m * w->strides[0];
+}
+
+static void pack_permuted(const pack_job *job, const cf_term_block *block, const char *w, ptrdiff_t panels,
+                          ptrdiff_t panel_bytes, char *to_panels)
+{
+    const cf_conv2d_plan *plan = job->plan;
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), channel = plan->panel * plan->taps;
+    const ptrdiff_t each = cf_min(block->channels, PERMUTED_MAX / channel);
+    ptrdiff_t at[PERMUTED_MAX];
+    find_places(plan, job->w, each, at);
+    for (ptrdiff_t c = 0; c < block->channels; c += each) {
+        const ptrdiff_t count = cf_min(each, block->channels - c) * channel;
+        for (ptrdiff_t p = 0; p < panels; ++p) {
+            const char *from = w + (block->c + c) * job->w->strides[1] + p * plan->panel * job->w->strides[0];
+            char *to = to_panels + p * panel_bytes + c * channel * size;
+            if (size == 4)
+                PERMUTE(uint32_t);
+            else
+                PERMUTE(uint64_t);
+        }
+    }
+}
+
+static int permutes(const pack_job *job)
+{
+    const cf_conv2d_plan *plan = job->plan;
+    return job->plain && !plan->channels_innermost && plan->panel * plan->taps <= PERMUTED_MAX &&
+           plan->taps * plan->panel > job->w->strides[0] / (ptrdiff_t)cf_compute_bytes(plan->compute);
+}
+
+/* Channels stand side by side, filters are vectors: squares change from one to the other. */
+static void pack_squares(const pack_job *job, const cf_term_block *block, const char *w, ptrdiff_t panels,
+                         ptrdiff_t panel_bytes, char *to)
+{
+    const cf_conv2d_plan *plan = job->plan;
+    const ptrdiff_t *strides = job->w->strides, S = plan->shape.w.size, lanes = plan->leaves->lanes, panel = plan->panel;
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
+    for (ptrdiff_t p = 0; p < panels; ++p, w += panel * strides[0], to += panel_bytes)
+        for (ptrdiff_t i = 0; i < block->terms; i += lanes) {
+            const ptrdiff_t tap = block->tap + i / block->channels;
+            const char *from = w + (block->c + i % block->channels) * size + tap / S * strides[2] + tap % S * strides[3];
+            for (ptrdiff_t k = 0; k < panel; k += lanes)
+                plan->leaves->transpose(from + k * strides[0], strides[0] / size, to + (i * panel + k) * size, panel);
+        }
+}
+
+static int has_squares(const pack_job *job, const cf_term_block *block)
+{
+    const cf_conv2d_plan *plan = job->plan;
+    return job->plain && plan->channels_innermost && job->w->strides[1] == (ptrdiff_t)cf_compute_bytes(plan->compute) &&
+           block->channels % plan->leaves->lanes == 0;
+}
+
 /* Whether (C, R, S) is one run with the stride of S, in the order the pixels orientation wants. */
 static int one_run(const cf_conv2d_plan *plan, const cf_array *w)
 {
@@ -134,16 +201,23 @@ static void pack_panels(const void *context, ptrdiff_t task, char *workspace)
     const ptrdiff_t filters = cf_min(panels * plan->panel, plan->K - first * plan->panel);
     const char *w = job->w->data + (g * plan->K + first * plan->panel) * job->w->strides[0];
     char *to = job->packed + (g * plan->panels + first) * panel_bytes;
-    const int runs = one_run(plan, job->w);
+    const ptrdiff_t whole = filters / plan->panel; /* panels that filters fill */
+    const int runs = one_run(plan, job->w), permuted = permutes(job);
     for (ptrdiff_t b = 0; b < plan->blocks; ++b) {
         const cf_term_block block = cf_conv2d_block(plan, b);
         char *block_to = to + block.first * plan->panel * size;
+        ptrdiff_t done = 0;
         if (runs)
-            for (ptrdiff_t p = 0, k = 0; p < panels; ++p, k += plan->panel)
-                pack_filters(job, &block, w + k * job->w->strides[0], cf_min(plan->panel, filters - k),
-                             block_to + p * panel_bytes);
-        else
-            pack_terms(job, &block, w, filters, panel_bytes, block_to);
+            for (; done < panels; ++done)
+                pack_filters(job, &block, w + done * plan->panel * job->w->strides[0],
+                             cf_min(plan->panel, filters - done * plan->panel), block_to + done * panel_bytes);
+        else if (permuted)
+            pack_permuted(job, &block, w, done = whole, panel_bytes, block_to);
+        else if (has_squares(job, &block))
+            pack_squares(job, &block, w, done = whole, panel_bytes, block_to);
+        if (done < panels)
+            pack_terms(job, &block, w + done * plan->panel * job->w->strides[0], filters - done * plan->panel,
+                       panel_bytes, block_to + done * panel_bytes);
     }
 }
 
@@ -152,7 +226,7 @@ static void pack_panels(const void *context, ptrdiff_t task, char *workspace)
 
 void cf_conv2d_pack_filters(const cf_conv2d_plan *plan, const cf_array *w, char *packed)
 {
-    const pack_job job = {plan, w, packed, cf_loader(w->dtype, plan->compute)};
+    const pack_job job = {plan, w, packed, cf_loader(w->dtype, plan->compute), cf_is_plain(w, plan->compute)};
     const ptrdiff_t tasks = plan->shape.groups * cf_ceil_div(plan->panels, PANELS_EACH);
     const double elements = (double)plan->packed_bytes / (double)cf_compute_bytes(plan->compute);
     cf_parallel_for(tasks, cf_threads_for(elements / PACKED_PER_MICROSECOND, tasks), pack_panels, &job, NULL, 0);

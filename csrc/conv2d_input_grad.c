@@ -122,10 +122,34 @@ static cf_status exchange_channels(const cf_array *w, ptrdiff_t groups, cf_array
     return CF_OK;
 }
 
+#define GROUP_TAPS_MIN ((ptrdiff_t)1 << 14) /* exchanging the channels of so many takes longer than a call for a group */
+
+static cf_status group_by_group(const cf_conv2d_options *options, const cf_array *grad, const cf_array *w,
+                                cf_vector bias, const cf_array *dx)
+{
+    cf_conv2d_options one = *options;
+    cf_array grad_g = *grad, w_g = *w, dx_g = *dx;
+    one.groups = 1;
+    w_g.shape[0] = grad_g.shape[1] /= options->groups;
+    dx_g.shape[1] /= options->groups;
+    cf_status status = CF_OK;
+    for (ptrdiff_t g = 0; g < options->groups && status == CF_OK; ++g) {
+        status = cf_conv2d_input_grad(&one, &grad_g, &w_g, bias, &dx_g);
+        grad_g.data += grad_g.shape[1] * grad_g.strides[1];
+        w_g.data += w_g.shape[0] * w_g.strides[0];
+        dx_g.data += dx_g.shape[1] * dx_g.strides[1];
+        if (bias.data != NULL) bias.data += dx_g.shape[1] * bias.stride;
+    }
+    return status;
+}
+
 cf_status cf_conv2d_input_grad(const cf_conv2d_options *options, const cf_array *grad, const cf_array *w,
                                cf_vector bias, const cf_array *dx)
 {
     if (dx->shape[0] == 0 || dx->shape[1] == 0) return CF_OK;
+    const ptrdiff_t group_taps = w->shape[0] / options->groups * w->shape[1] * w->shape[2] * w->shape[3];
+    if (options->groups > 1 && w->shape[1] > 1 && group_taps >= GROUP_TAPS_MIN)
+        return group_by_group(options, grad, w, bias, dx);
     cf_conv2d_shape shape;
     cf_status status = cf_conv2d_geometry(options, dx->shape, w->shape, &shape);
     if (status != CF_OK) return status;

@@ -7,23 +7,35 @@
 
 #include <string.h>
 
-#define BAND_BYTES ((ptrdiff_t)16 << 20) /* of the padded gradient at once; at least one row of all channels */
+#define BAND_BYTES ((ptrdiff_t)16 << 20) /* of the padded gradient at once, and of its sums; at least one pixel */
 
-/* sums[c][source of row - first][source of col] += band[c][row][col], in the compute type. */
-#define FOLD(TYPE)                                                                                     \
-    do {                                                                                               \
-        const TYPE *from = (const TYPE *)band;                                                         \
-        TYPE *to = (TYPE *)sums + (cf_source_index(i - h->pad_before, h->in, mode) - first) * w->in;   \
-        for (ptrdiff_t c = 0; c < C; ++c, from += plane, to += rows * w->in)                           \
-            for (ptrdiff_t j = 0; j < cols; ++j)                                                       \
-                to[cf_source_index(j - w->pad_before, w->in, mode)] += from[j];                        \
+/* A piece of the plane and its sums, and what of the padded plane repeats cells of it. */
+typedef struct {
+    const cf_input_grad *image; /* grad of one image */
+    cf_padding_mode mode;
+    cf_compute compute;
+    ptrdiff_t C, row, rows, col, cols; /* of the plane */
+    ptrdiff_t most_rows, most_cols;    /* that the band holds */
+    char *sums, *band;
+} fold;
+
+/* sums[c][source of row][source of col] += band[c][row][col], in the compute type; (i, j) is the band's first cell. */
+#define FOLD(TYPE)                                                                                          \
+    do {                                                                                                    \
+        const TYPE *from = (const TYPE *)f->band;                                                           \
+        TYPE *sums = (TYPE *)f->sums;                                                                       \
+        for (ptrdiff_t c = 0; c < f->C; ++c, sums += f->rows * f->cols)                                     \
+            for (ptrdiff_t y = i; y < i + rows; ++y, from += cols) {                                        \
+                TYPE *to = sums + (cf_source_index(y - h->pad_before, h->in, f->mode) - f->row) * f->cols;  \
+                for (ptrdiff_t x = 0; x < cols; ++x)                                                        \
+                    to[cf_source_index(j + x - w->pad_before, w->in, f->mode) - f->col] += from[x];         \
+            }                                                                                               \
     } while (0)
 
-static void fold_row(const cf_axis *h, const cf_axis *w, cf_padding_mode mode, cf_compute compute, ptrdiff_t C,
-                     ptrdiff_t i, const char *band, ptrdiff_t plane, ptrdiff_t cols, char *sums, ptrdiff_t first,
-                     ptrdiff_t rows)
+static void fold_band(const fold *f, ptrdiff_t i, ptrdiff_t rows, ptrdiff_t j, ptrdiff_t cols)
 {
-    switch (compute) {
+    const cf_axis *h = &f->image->h, *w = &f->image->w_axis;
+    switch (f->compute) {
     case CF_COMPUTE_F32: FOLD(float); break;
     case CF_COMPUTE_F64: FOLD(double); break;
     case CF_COMPUTE_I32: FOLD(uint32_t); break;
@@ -31,55 +43,71 @@ static void fold_row(const cf_axis *h, const cf_axis *w, cf_padding_mode mode, c
     }
 }
 
-/* Image n of dx, rows [first, first + rows): all rows of the padded plane that repeat one of these are computed, run
-   by run, and added to `sums`. */
-static cf_status fold_rows(const cf_input_grad *image, cf_padding_mode mode, const cf_array *dx, ptrdiff_t n,
-                           ptrdiff_t first, ptrdiff_t rows, char *sums, char *band)
+/* How many padded cells from i on, at most `most`, repeat cells of [first, first + count). */
+static ptrdiff_t repeating(const cf_axis *axis, cf_padding_mode mode, ptrdiff_t i, ptrdiff_t first, ptrdiff_t count,
+                           ptrdiff_t most)
+{
+    const ptrdiff_t end = cf_min(axis->in + axis->pad_before + axis->pad_after, i + most), begin = i;
+    for (; i < end; ++i) {
+        const ptrdiff_t source = cf_source_index(i - axis->pad_before, axis->in, mode);
+        if (source < first || source >= first + count) break;
+    }
+    return i - begin;
+}
+
+static cf_status fold_piece(const fold *f)
 {
     static const cf_dtype types[CF_COMPUTES] = {CF_F32, CF_F64, CF_I32, CF_I64};
-    const cf_axis *h = &image->h, *w = &image->w_axis;
-    const cf_compute compute = cf_compute_of(dx->dtype);
-    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(compute), C = dx->shape[1];
-    const ptrdiff_t padded = h->in + h->pad_before + h->pad_after, cols = w->in + w->pad_before + w->pad_after;
-    memset(sums, 0, (size_t)(C * rows * w->in * size));
-    for (ptrdiff_t i = 0, end; i < padded; i = end) {
-        for (end = i; end < padded && end - i < rows; ++end) {
-            const ptrdiff_t source = cf_source_index(end - h->pad_before, h->in, mode);
-            if (source < first || source >= first + rows) break;
+    const cf_axis *h = &f->image->h, *w = &f->image->w_axis;
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(f->compute);
+    memset(f->sums, 0, (size_t)(f->C * f->rows * f->cols * size));
+    for (ptrdiff_t i = 0, rows; i < h->in + h->pad_before + h->pad_after; i += cf_max(1, rows)) {
+        rows = repeating(h, f->mode, i, f->row, f->rows, f->most_rows);
+        for (ptrdiff_t j = 0, cols; rows > 0 && j < w->in + w->pad_before + w->pad_after; j += cf_max(1, cols)) {
+            cols = repeating(w, f->mode, j, f->col, f->cols, f->most_cols);
+            if (cols == 0) continue;
+            const cf_array part = {f->band, types[f->compute], {1, f->C, rows, cols},
+                                   {f->C * rows * cols * size, rows * cols * size, cols * size, size}};
+            const cf_status status = cf_input_grad_region(f->image, i, j, &part);
+            if (status != CF_OK) return status;
+            fold_band(f, i, rows, j, cols);
         }
-        if (end == i) {
-            ++end;
-            continue;
-        }
-        const ptrdiff_t plane = (end - i) * cols;
-        const cf_array part = {band, types[compute], {1, C, end - i, cols}, {C * plane * size, plane * size, cols * size, size}};
-        const cf_status status = cf_input_grad_region(image, i, 0, &part);
-        if (status != CF_OK) return status;
-        for (ptrdiff_t row = i; row < end; ++row)
-            fold_row(h, w, mode, compute, C, row, band + (row - i) * cols * size, plane, cols, sums, first, rows);
     }
-    const cf_store_run store = cf_storer(compute, dx->dtype);
-    for (ptrdiff_t c = 0; c < C; ++c)
-        for (ptrdiff_t i = 0; i < rows; ++i)
-            store(dx->data + n * dx->strides[0] + c * dx->strides[1] + (first + i) * dx->strides[2], dx->strides[3],
-                  sums + (c * rows + i) * w->in * size, w->in);
     return CF_OK;
 }
 
+static void store_piece(const fold *f, const cf_array *dx, char *image)
+{
+    const cf_store_run store = cf_storer(f->compute, dx->dtype);
+    const ptrdiff_t *strides = dx->strides;
+    const char *from = f->sums;
+    for (ptrdiff_t c = 0; c < f->C; ++c)
+        for (ptrdiff_t i = f->row; i < f->row + f->rows; ++i, from += f->cols * (ptrdiff_t)cf_compute_bytes(f->compute))
+            store(image + c * strides[1] + i * strides[2] + f->col * strides[3], strides[3], from, f->cols);
+}
+
+/* Rows as many as fit; where not even one does, some columns of it. */
 cf_status cf_fold_padding(const cf_input_grad *job, cf_padding_mode mode, const cf_array *dx)
 {
-    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(cf_compute_of(dx->dtype)), C = dx->shape[1];
-    const ptrdiff_t cols = job->w_axis.in + job->w_axis.pad_before + job->w_axis.pad_after, row = C * cols * size;
-    const ptrdiff_t rows = cf_max(1, cf_min(job->h.in, BAND_BYTES / row));
-    /* Of a plane that fits, the padded one is computed in as many runs of `rows` rows as it takes. */
-    char *sums = cf_acquire((size_t)(2 * rows * row));
-    if (sums == NULL) return CF_NO_MEMORY;
-    cf_status status = CF_OK;
+    const cf_axis *h = &job->h, *w = &job->w_axis;
     cf_input_grad image = *job;
+    fold f = {.image = &image, .mode = mode, .compute = cf_compute_of(dx->dtype), .C = dx->shape[1]};
+    const ptrdiff_t pixel = f.C * (ptrdiff_t)cf_compute_bytes(f.compute);
+    f.most_cols = cf_max(1, cf_min(w->in + w->pad_before + w->pad_after, BAND_BYTES / pixel));
+    f.most_rows = cf_max(1, cf_min(h->in, BAND_BYTES / (pixel * f.most_cols)));
+    const ptrdiff_t cols = cf_min(w->in, f.most_cols), bytes = f.most_rows * f.most_cols * pixel;
+    f.sums = cf_acquire((size_t)(2 * bytes));
+    if (f.sums == NULL) return CF_NO_MEMORY;
+    f.band = f.sums + bytes;
+    cf_status status = CF_OK;
     image.grad.shape[0] = 1;
-    for (ptrdiff_t n = 0; n < dx->shape[0] && status == CF_OK; ++n, image.grad.data += job->grad.strides[0])
-        for (ptrdiff_t i = 0; i < job->h.in && status == CF_OK; i += rows)
-            status = fold_rows(&image, mode, dx, n, i, cf_min(rows, job->h.in - i), sums, sums + rows * row);
-    cf_release(sums);
+    for (ptrdiff_t n = 0; n < dx->shape[0]; ++n, image.grad.data += job->grad.strides[0])
+        for (f.row = 0; f.row < h->in; f.row += f.most_rows)
+            for (f.col = 0; f.col < w->in && status == CF_OK; f.col += cols) {
+                f.rows = cf_min(f.most_rows, h->in - f.row), f.cols = cf_min(cols, w->in - f.col);
+                status = fold_piece(&f);
+                if (status == CF_OK) store_piece(&f, dx, dx->data + n * dx->strides[0]);
+            }
+    cf_release(f.sums);
     return status;
 }

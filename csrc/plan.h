@@ -120,6 +120,16 @@ void cf_conv2d_shape_panels(cf_conv2d_plan *plan);
 void cf_conv2d_shape_filters(cf_conv2d_plan *plan); /* chooses the orientation, then shapes panels */
 void cf_conv2d_pack_filters(const cf_conv2d_plan *plan, const cf_array *w, char *packed);
 
+/* Whether elements of `a` are those of the compute type, at whole indices. */
+static inline int cf_is_plain(const cf_array *a, cf_compute compute)
+{
+    static const cf_dtype types[CF_COMPUTES] = {CF_F32, CF_F64, CF_I32, CF_I64};
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(compute);
+    int plain = a->dtype == types[compute] && (uintptr_t)a->data % (uintptr_t)size == 0;
+    for (int i = 0; i < 4; ++i) plain = plain && a->strides[i] % size == 0;
+    return plain;
+}
+
 /* Columns first + i * step, i < count, of a padded row: those of [begin, end) stand in the array. */
 typedef struct {
     ptrdiff_t first, step, count, begin, end;

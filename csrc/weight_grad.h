@@ -51,16 +51,6 @@ static inline size_t cf_aligned_bytes(ptrdiff_t elements, size_t size)
     return ((size_t)elements * size + 63) / 64 * 64; /* whole cache lines: CF_ALIGNMENT */
 }
 
-/* Whether elements of `a` are those of the compute type, at whole indices. */
-static inline int cf_is_plain(const cf_array *a, cf_compute compute)
-{
-    static const cf_dtype types[CF_COMPUTES] = {CF_F32, CF_F64, CF_I32, CF_I64};
-    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(compute);
-    int plain = a->dtype == types[compute] && (uintptr_t)a->data % (uintptr_t)size == 0;
-    for (int i = 0; i < 4; ++i) plain = plain && a->strides[i] % size == 0;
-    return plain;
-}
-
 void cf_weight_grad_run_task(const void *job, ptrdiff_t task, char *workspace);
 
 /* The narrow way, for groups of fewer filters than a vector has lanes. */

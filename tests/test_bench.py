@@ -15,7 +15,8 @@ from report_tools import Absent, Cheat, Fickle, Honest, Mortal, Wrong, made_up_r
 from convfast.bench import cli, html, limits, pictures, ratios, report, show, truth
 from convfast.bench.contenders.own import Convfast
 from convfast.bench.contenders.plain import CLoops, NumPy, PythonLoops
-from convfast.bench.layers import LAYERS, SUITES, Conv, conv
+from convfast.bench.contenders.pytorch import Torch
+from convfast.bench.layers import LAYERS, SUITES, Conv, conv, gradient
 from convfast.bench.measure import FORMAT, Bench, Settings
 from convfast.bench.worker import layer_of, layer_words
 
@@ -118,6 +119,46 @@ def test_plain_contenders_are_right(contender):
     one.start(1)
     y = one.prepare(layer, one.rows[0], x, w)()
     assert truth.error(y, *truth.exact(layer, x, w))[1] == ""
+
+
+GRADIENTS = [
+    gradient(layer, of)
+    for layer in (
+        conv("small", 4, (7, 9), 6, (3, 2), stride=(2, 1), padding=(1, 0), groups=2, N=2),
+        conv("depthwise", 3, (6, 8), 3, 3, stride=(1, 2), padding=(1, 2), groups=3),
+        conv("dilated", 2, (9, 8), 3, (2, 3), dilation=(1, 2), N=2),
+    )
+    for of in ("input", "weight")
+]
+
+
+@pytest.mark.parametrize("layer", GRADIENTS, ids=lambda layer: layer.name)
+def test_the_truth_of_gradients_is_the_reference(layer):
+    from convfast import reference
+
+    a, b = (array.astype(float) for array in truth.arrays(layer))
+    if layer.of == "input":
+        exact = reference.conv2d_input_grad(a, b, layer.x_shape, **layer.options)
+    else:
+        exact = reference.conv2d_weight_grad(a, b, (layer.R, layer.S), **layer.options)
+    np.testing.assert_allclose(truth.exact(layer, a, b)[0], exact, rtol=1e-12, atol=1e-12)
+    assert exact.shape == layer.result_shape
+
+
+def test_gradients_of_the_contenders_are_right():
+    found = Bench(FEW, [Convfast, Torch, NumPy, CLoops]).run(GRADIENTS)
+    rows = {(row["layer"], row["row"]): row["status"] for row in found["rows"] if row["precision"] == "highest"}
+    names = {"numpy", "convfast raw", "convfast NHWC raw"}
+    if not Torch.missing():
+        names |= {"torch raw", "torch NHWC raw"}
+    assert rows == {(layer.name, name): "ok" for layer in GRADIENTS for name in names}
+    assert {fight["group"] for fight in ratios.duels(found, "highest")} == {"input gradients", "weight gradients"}
+
+
+def test_the_backward_suite_has_both_batches():
+    assert len(SUITES["backward"]) == 2 * (2 * 13 - 1)
+    assert {layer.N for layer in SUITES["backward"]} == {1, 16}
+    assert "rn50_conv1_input_grad" not in LAYERS
 
 
 def test_errors_that_are_no_rounding():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import run_child
 from gradient_tools import MODES, assert_close, random_layer
 from reference_tools import GEOMETRIES, central_difference, inner, integers, nhwc, rsck
 
@@ -70,6 +71,43 @@ def test_non_finite_filters_meet_no_padding(isa, value, stride):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("groups", [1, 8])
+def test_half_precision_is_float32_rounded_once(isa, dtype, groups):
+    if dtype == "bfloat16":
+        dtype = pytest.importorskip("ml_dtypes").bfloat16
+    rng = np.random.default_rng(5)
+    for last in (False, True):
+        grad, w = rng.standard_normal((2, 16, 9, 11)), rng.standard_normal((16, 8 // groups, 3, 2))
+        grad, w = (a.astype(dtype) for a in ((nhwc(grad), rsck(w)) if last else (grad, w)))
+        options = dict(stride=(1, 2), padding=(1, 0), groups=groups, data_format="NHWC" if last else "NCHW")
+        shape = (2, 9, 22, 8) if last else (2, 8, 9, 22)
+        dx = convfast.conv2d_input_grad(grad, w, shape, **options)
+        wide = convfast.conv2d_input_grad(grad.astype(np.float32), w.astype(np.float32), shape, **options)
+        assert dx.dtype == dtype
+        np.testing.assert_array_equal(dx.view(np.uint16), wide.astype(dtype).view(np.uint16))
+
+
+LAYERS = [(64, 38, 1, 3), (41, 64, 1, 1), (80, 66, 2, 3), (48, 40, 1, 11)]
+
+
+@pytest.mark.parametrize(("K", "C", "groups", "size"), LAYERS)
+def test_many_filters_of_every_packing(isa, K, C, groups, size):
+    """Whole panels and a last one that is not full, channels that fill vectors and that do not."""
+    x, w = integers(1, C, 7, 6), integers(K, C // groups, size, size)
+    grad = integers(1, K, 7, 6)
+    expected = ref.conv2d_input_grad(grad, w, x.shape, padding=size // 2, groups=groups)
+    for dtype in (np.float32, np.float64, np.int32, np.float16):
+        g, f = grad.astype(dtype), w.astype(dtype)
+        if dtype == np.float16:
+            g, f = np.sign(g), np.sign(f)
+            expected = ref.conv2d_input_grad(np.sign(grad), np.sign(w), x.shape, padding=size // 2, groups=groups)
+        options = dict(padding=size // 2, groups=groups)
+        np.testing.assert_array_equal(convfast.conv2d_input_grad(g, f, x.shape, **options), expected)
+        last = convfast.conv2d_input_grad(nhwc(g), rsck(f), nhwc(x).shape, data_format="NHWC", **options)
+        np.testing.assert_array_equal(last, nhwc(expected))
+
+
 def test_out_and_strides():
     g, w = integers(2, 6, 4, 4).astype(np.float32), integers(6, 4, 2, 3).astype(np.float32)
     want = ref.conv2d_input_grad(g, w, (2, 4, 5, 6))
@@ -103,6 +141,34 @@ def test_same_bits_for_any_batch_and_threads(isa, settings):
         one = np.concatenate([convfast.conv2d_input_grad(g[n : n + 1], w, (1, 8, 12, 13), **options) for n in range(5)])
         convfast.set_num_threads(3)
         np.testing.assert_array_equal(convfast.conv2d_input_grad(g, w, (5, 8, 12, 13), **options), one)
+
+
+LARGE = [
+    ("input", (1, 4, 3, 300000), (4, 4, 1, 3), dict(padding=(0, 1), padding_mode="edge")),
+    ("input", (1, 1, 2, 20000000), (1, 1, 1, 3), dict(padding=(0, 1), padding_mode="wrap")),
+    ("input", (1, 64, 2, 200000), (64, 1, 1, 3), dict(padding=(0, 1), padding_mode="symmetric", groups=64)),
+    ("input", (1, 32, 396, 400), (32, 32, 3, 3), dict(padding=1, padding_mode="reflect")),
+    ("input", (1, 32, 396, 400), (32, 32, 3, 3), dict(stride=2)),
+    ("weight", (1, 4, 3, 300000), (4, 4, 1, 3), dict(padding=(0, 1), padding_mode="edge")),
+    ("weight", (1, 32, 396, 400), (32, 32, 3, 3), dict(padding=1)),
+]
+
+
+@pytest.mark.parametrize(("of", "x_shape", "w_shape", "options"), LARGE)
+def test_workspace_is_bounded(of, x_shape, w_shape, options):
+    """Of both gradients: of extreme widths too, and with padding that repeats cells."""
+    code = f"""
+import resource, numpy as np, convfast
+x_shape, w_shape, options = {x_shape}, {w_shape}, {options}
+y_shape = convfast.conv2d_output_shape(x_shape, w_shape, **{{k: v for k, v in options.items() if k != "padding_mode"}})
+grad, w, x = np.ones(y_shape, np.float32), np.ones(w_shape, np.float32), np.ones(x_shape, np.float32)
+call = {{"input": lambda: convfast.conv2d_input_grad(grad, w, x_shape, **options),
+        "weight": lambda: convfast.conv2d_weight_grad(x, grad, w_shape[2:], **options)}}[{of!r}]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+y = call()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before * 1024 - y.nbytes)
+"""
+    assert int(run_child(code)) < 65 * 2**20
 
 
 @pytest.mark.parametrize("shape", [(2, 6, 4, 5), (2, 5, 4, 4), (1, 6, 4, 4), (6, 4, 4)])

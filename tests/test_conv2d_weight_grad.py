@@ -99,6 +99,22 @@ def test_non_finite_values_stay_where_they_belong(isa):
             np.testing.assert_array_equal(got, rsck(want) if last else want)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("groups", [1, 8])
+def test_half_precision_is_float32_rounded_once(isa, dtype, groups):
+    if dtype == "bfloat16":
+        dtype = pytest.importorskip("ml_dtypes").bfloat16
+    rng = np.random.default_rng(5)
+    for last in (False, True):
+        x, grad = rng.standard_normal((2, 8, 9, 22)), rng.standard_normal((2, 16, 9, 11))
+        x, grad = (a.astype(dtype) for a in ((nhwc(x), nhwc(grad)) if last else (x, grad)))
+        options = dict(stride=(1, 2), padding=(1, 0), groups=groups, data_format="NHWC" if last else "NCHW")
+        dw = convfast.conv2d_weight_grad(x, grad, (3, 2), **options)
+        wide = convfast.conv2d_weight_grad(x.astype(np.float32), grad.astype(np.float32), (3, 2), **options)
+        assert dw.dtype == dtype
+        np.testing.assert_array_equal(dw.view(np.uint16), wide.astype(dtype).view(np.uint16))
+
+
 def test_out_and_strides():
     x, g = integers(2, 4, 5, 6).astype(np.float32), integers(2, 6, 4, 4).astype(np.float32)
     want = ref.conv2d_weight_grad(x, g, (2, 3))

@@ -10,7 +10,7 @@ from layers import LAYERS, Conv
 import convfast
 from convfast import conv2d, conv2d_output_shape, explain_conv2d
 
-CONVOLUTIONS = [layer for layer in LAYERS.values() if isinstance(layer, Conv)]
+CONVOLUTIONS = [layer for layer in LAYERS.values() if type(layer) is Conv]
 MEBIBYTE = 2**20
 
 

@@ -97,6 +97,17 @@ class Conv(Layer):
 
 
 @dataclass(frozen=True)
+class Gradient(Conv):
+    """What a convolution sends back; `of` is "input" or "weight". As many FLOPs and bytes as the convolution itself."""
+
+    of: str = "input"
+
+    @property
+    def result_shape(self):
+        return self.x_shape if self.of == "input" else self.w_shape
+
+
+@dataclass(frozen=True)
 class Pool(Layer):
     """A pooling layer; `kind` is "max" or "avg". A global one has the kernel of its plane."""
 
@@ -331,6 +342,25 @@ def named(names):
     return tuple(LAYERS[name] for name in names.split())
 
 
+def gradient(layer, of):
+    fields = {name: getattr(layer, name) for name in layer.__dataclass_fields__}
+    return Gradient(**fields | {"name": f"{layer.name}_{of}_grad", "of": of})
+
+
+# With one image and with sixteen; the first layer of a network has no input gradient.
+BACKWARD = tuple(
+    row.batch(N) if N > 1 else row
+    for N in (1, 16)
+    for layer in named("""
+        rn50_conv1 rn50_s1_3x3 rn50_s2_3x3s2 rn50_s3_3x3 rn50_s4_3x3 rn50_s2_expand rn50_s3_reduce rn50_ds2 vgg3_2
+        alex_conv2_g2 mbv1_dw1 mbv1_dw2s2 convnext_dw7_56
+    """)
+    for row in (gradient(layer, "input"), gradient(layer, "weight"))
+    if layer.C > 3 or row.of == "weight"
+)
+LAYERS |= {layer.name: layer for layer in BACKWARD}
+
+
 # The 48 layers that speed is judged by.
 FORWARD = named("""
     rn50_conv1 rn50_s1_1x1 rn50_s1_3x3 rn50_s1_expand rn50_s1_reduce rn50_ds2 rn50_s2_3x3s2 rn50_s2_3x3 rn50_s2_expand
@@ -338,12 +368,6 @@ FORWARD = named("""
     vgg1_1 vgg1_2 vgg3_2 vgg4_2 vgg5 alex_conv1 alex_conv2_g2 alex_conv3 goog_5x5 goog_5x5_small incv3_3x3_valid
     incv3_1x7 squeeze_e3 mbv1_dw1 mbv1_dw2s2 mbv1_dw_14 mbv1_dw_7 mbv1_pw1 effnet_dw5s1 convnext_dw7_56 convnext_dw7_14
     replk_dw31_28 unet_136 sd_64 yolo_stem yolo_down deeplab_dil resnext_g32 deepspeech train_3x3_n16 train_1x1_n16
-""")
-
-# The layers whose gradients are measured, with one image and with sixteen; the first has no input gradient.
-BACKWARD = named("""
-    rn50_conv1 rn50_s1_3x3 rn50_s2_3x3s2 rn50_s3_3x3 rn50_s4_3x3 rn50_s2_expand rn50_s3_reduce rn50_ds2 vgg3_2
-    alex_conv2_g2 mbv1_dw1 mbv1_dw2s2 convnext_dw7_56
 """)
 
 SUITES = {

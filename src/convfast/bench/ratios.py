@@ -55,7 +55,7 @@ def group(row):
     """The class of layers that a row's layer belongs to."""
     shape = row["shape"]
     if shape["table"] != "Conv":
-        return {"Pool": "pooling", "Pad": "padding"}[shape["table"]]
+        return {"Pool": "pooling", "Pad": "padding", "Gradient": f"{shape.get('of')} gradients"}[shape["table"]]
     if row["flops"] < TINY_FLOPS:
         return "tiny calls"
     if shape["C"] == shape["K"] == 1:

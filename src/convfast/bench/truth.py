@@ -5,15 +5,21 @@ import zlib
 import numpy as np
 
 from convfast import reference
-from convfast.bench.layers import Conv, Pool
+from convfast.bench.layers import Conv, Gradient, Pool
 
 # An error above this share of A = abs(x) conv abs(w) is no rounding: float32 sums stay below 1e-5, Winograd below 1e-4.
 WRONG = 1e-3
 
 
 def arrays(layer):
-    """x and w (None for layers without weights): normal numbers, the same in every process."""
+    """x and w (None for layers without weights): normal numbers, the same in every process.
+
+    Of an input gradient grad and w, of a weight gradient x and grad.
+    """
     random = np.random.default_rng(zlib.crc32(layer.name.encode()))
+    if isinstance(layer, Gradient):
+        shapes = [layer.output_shape, layer.w_shape] if layer.of == "input" else [layer.x_shape, layer.output_shape]
+        return tuple(random.standard_normal(shape, np.float32) for shape in shapes)
     x = random.standard_normal(layer.x_shape, np.float32)
     w = random.standard_normal(layer.w_shape, np.float32) if isinstance(layer, Conv) else None
     return x, w
@@ -24,8 +30,11 @@ def in_layout(x, layout):
     return np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if layout == "NHWC" else x
 
 
-def to_nchw(y, layout):
-    return y.transpose(0, 3, 1, 2) if layout == "NHWC" else y
+def to_nchw(y, layout, layer=None):
+    """The answer of a layer by (N, C, H, W), filters by (K, C, R, S)."""
+    if layout != "NHWC":
+        return y
+    return y.transpose(3, 2, 0, 1) if getattr(layer, "of", None) == "weight" else y.transpose(0, 3, 1, 2)
 
 
 def conv64(layer, x, w):
@@ -42,8 +51,33 @@ def conv64(layer, x, w):
     return y.reshape(N, K, P, Q)
 
 
+def gradient64(layer, a, b):
+    """The same for the gradients: what arrays(layer) gives, to the other operand."""
+    N, K, P, Q = layer.output_shape
+    g, (top, left), (down, right), (dh, dw) = layer.groups, layer.padding, layer.stride, layer.dilation
+    c, k, (H, W) = layer.C // g, K // g, (layer.H + 2 * top, layer.W + 2 * left)
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    padded = np.zeros((N, layer.C, H, W))
+    if layer.of == "input":
+        grad, w = a.reshape(N, g, k, P * Q), b.reshape(g, k, c, layer.R, layer.S)
+    else:
+        padded[:, :, top : H - top, left : W - left] = a
+        grad, w = b.reshape(N, g, k, P * Q), np.zeros((g, k, c, layer.R, layer.S))
+    for r in range(layer.R):
+        for s in range(layer.S):
+            seen = padded[:, :, r * dh :: down, s * dw :: right][:, :, :P, :Q]
+            if layer.of == "input":
+                seen += (w[..., r, s].transpose(0, 2, 1) @ grad).reshape(seen.shape)
+            else:
+                cells = np.ascontiguousarray(seen).reshape(N, g, c, P * Q)
+                w[..., r, s] = (grad @ cells.transpose(0, 1, 3, 2)).sum(axis=0)
+    return padded[:, :, top : H - top, left : W - left] if layer.of == "input" else w.reshape(layer.w_shape)
+
+
 def exact(layer, x, w):
     """The result in float64, and A, the size of what was added up."""
+    if isinstance(layer, Gradient):
+        return gradient64(layer, x, w), gradient64(layer, np.abs(x), np.abs(w))
     if isinstance(layer, Conv):
         return conv64(layer, x, w), conv64(layer, np.abs(x), np.abs(w))
     if isinstance(layer, Pool) and layer.kind == "avg":

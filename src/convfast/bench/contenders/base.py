@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-from convfast.bench.layers import Conv, Pool
+from convfast.bench.layers import Conv, Gradient, Pool
 
 
 class Unsupported(Exception):
@@ -29,7 +29,7 @@ class Row:
 
 
 class Contender:
-    """A library. `start` imports it; `conv`, `pool` and `pad` return the call that is timed.
+    """A library. `start` imports it; `conv`, `gradient`, `pool` and `pad` return the call that is timed.
 
     The call takes nothing and returns a NumPy array in the row's layout. Everything a user could do once, before many
     calls with the same shapes, is done before it; everything that must happen for every image happens in it.
@@ -58,7 +58,9 @@ class Contender:
 
     @classmethod
     def rows_for(cls, layer):
-        """For layers without weights the first row of each layout."""
+        """For layers without weights the first row of each layout; for gradients, which change weights, "raw" ones."""
+        if isinstance(layer, Gradient):
+            return tuple(row for row in cls.rows if row.weights == "raw") if cls.gradient != Contender.gradient else ()
         if isinstance(layer, Conv):
             return cls.rows
         return tuple(row for i, row in enumerate(cls.rows) if row.layout not in [r.layout for r in cls.rows[:i]])
@@ -66,12 +68,19 @@ class Contender:
     def prepare(self, layer, row, x, w):
         if layer.flops > self.most_flops:
             raise Unsupported(f"too slow above {self.most_flops / 1e6:g} MFLOP")
+        if isinstance(layer, Gradient):
+            return self.gradient(layer, row, x, w)
         if isinstance(layer, Conv):
             return self.conv(layer, row, x, w)
         return self.pool(layer, row, x) if isinstance(layer, Pool) else self.pad(layer, row, x)
 
     def conv(self, layer, row, x, w):
         raise Unsupported("no convolution")
+
+    def gradient(self, layer, row, x, w):
+        """`x` is the first operand, in the row's layout, `w` the other as truth.arrays gives it. The result has the
+        row's layout, a weight gradient of NHWC the axes (R, S, C / groups, K)."""
+        raise Unsupported("no gradients")
 
     def pool(self, layer, row, x):
         raise Unsupported("no pooling")

@@ -49,6 +49,11 @@ class NumPy(Contender):
     def conv(self, layer, row, x, w):
         return (lambda: depthwise(layer, x, w)) if layer.depthwise else (lambda: columns(layer, x, w))
 
+    def gradient(self, layer, row, x, w):
+        if layer.of == "input":
+            return lambda: input_columns(layer, x, w)
+        return lambda: weight_columns(layer, x, w)
+
     def pool(self, layer, row, x):
         reduce = {"max": np.max, "avg": np.mean}[layer.kind]
         fill = {"max": -np.inf, "avg": 0}[layer.kind]
@@ -63,10 +68,10 @@ class NumPy(Contender):
         return lambda: np.pad(x, sides(layer.padding))
 
 
-def windows(x, kernel, stride, dilation=(1, 1)):
+def windows(x, kernel, stride, dilation=(1, 1), writeable=False):
     """(N, C, P, Q, R, S): a view."""
     extent = [d * (size - 1) + 1 for size, d in zip(kernel, dilation, strict=True)]
-    view = sliding_window_view(x, extent, axis=(2, 3))
+    view = sliding_window_view(x, extent, axis=(2, 3), writeable=writeable)
     return view[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
 
 
@@ -77,6 +82,30 @@ def columns(layer, x, w):
     seen = windows(padded, (layer.R, layer.S), layer.stride, layer.dilation)
     cells = seen.transpose(0, 1, 4, 5, 2, 3).reshape(N, g, -1, P * Q)
     return np.matmul(w.reshape(g, K // g, -1), cells).reshape(N, K, P, Q)
+
+
+def input_columns(layer, grad, w):
+    """One matmul, whose columns are added to the cells they came from."""
+    N, K, P, Q = layer.output_shape
+    g, (h, v) = layer.groups, layer.padding
+    cells = np.matmul(w.reshape(g, K // g, -1).transpose(0, 2, 1), grad.reshape(N, g, K // g, P * Q))
+    cells = cells.reshape(N, layer.C, layer.R, layer.S, P, Q)
+    padded = np.zeros((N, layer.C, layer.H + 2 * h, layer.W + 2 * v), grad.dtype)
+    seen = windows(padded, (layer.R, layer.S), layer.stride, layer.dilation, writeable=True)
+    for r in range(layer.R):
+        for s in range(layer.S):
+            seen[..., r, s] += cells[:, :, r, s]
+    return padded[:, :, h : h + layer.H, v : v + layer.W]
+
+
+def weight_columns(layer, x, grad):
+    N, K, P, Q = layer.output_shape
+    g = layer.groups
+    padded = np.pad(x, sides(layer.padding)) if any(layer.padding) else x
+    seen = windows(padded, (layer.R, layer.S), layer.stride, layer.dilation)
+    cells = seen.transpose(0, 1, 4, 5, 2, 3).reshape(N, g, -1, P * Q)
+    each = np.matmul(grad.reshape(N, g, K // g, P * Q), cells.transpose(0, 1, 3, 2))
+    return each.sum(axis=0).reshape(layer.w_shape)
 
 
 def depthwise(layer, x, w):

@@ -47,6 +47,24 @@ class Torch(Contender):
         packed = prepacked.conv2d_prepack(weights, None, stride, padding, dilation, groups, layer.x_shape, "none")
         return self.call(lambda x: prepacked.conv2d_run(x, packed), row, x)
 
+    def gradient(self, layer, row, x, w):
+        """One gradient alone: no graph is kept, and the other is not asked for."""
+        torch, backward = self.torch, self.torch.ops.aten.convolution_backward
+        stride, padding, dilation, groups = layer.options.values()
+        order = torch.channels_last if row.layout == "NHWC" else torch.contiguous_format
+        x, w = self.tensor(x, row), torch.from_numpy(w).to(memory_format=order)
+        wanted = [layer.of == "input", layer.of == "weight", False]
+        other = torch.empty(layer.x_shape if layer.of == "input" else layer.w_shape).to(memory_format=order)
+        operands = (x, other, w) if layer.of == "input" else (w, x, other)
+
+        def call():
+            dx, dw, _ = backward(*operands, None, stride, padding, dilation, False, (0, 0), groups, wanted)
+            if layer.of == "input":
+                return self.array(dx, row)
+            return dw.permute(2, 3, 1, 0).numpy() if row.layout == "NHWC" else dw.numpy()
+
+        return call
+
     def pool(self, layer, row, x):
         functional = self.torch.nn.functional
         pool = {"max": functional.max_pool2d, "avg": functional.avg_pool2d}[layer.kind]
