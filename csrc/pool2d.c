@@ -20,10 +20,9 @@
 /* Cells that one core pools in a microsecond, roughly: for choosing threads and the size of tasks. */
 #define CELLS_PER_MICROSECOND 2000.0
 #define TASK_CELLS 32768 /* 16 us: much longer than handing out a task takes */
-/* Channels and cells of a window at a time, one by one with channels last: pixels a multiple of 4 KiB apart share the
-   8 ways of one set of the first-level cache (bench_pool2d, avg_global_2048x7). */
+/* Channels and cells of a window at a time, one by one with channels last: 7x7 maps at once. */
 #define EACH_CHANNELS 256
-#define EACH_TAPS 8
+#define EACH_TAPS 64
 
 typedef struct {
     cf_windows windows;
@@ -36,6 +35,7 @@ typedef struct {
 static const char *plane_of(const job *j, const cf_array *a, ptrdiff_t plane)
 {
     const ptrdiff_t C = j->windows.unit == 1 ? a->shape[1] : 1;
+    if (a->strides[0] == C * a->strides[1]) return a->data + plane * a->strides[1]; /* without a division */
     return a->data + plane / C * a->strides[0] + plane % C * a->strides[1];
 }
 
@@ -60,7 +60,8 @@ static const void *piece(const job *j, const char *plane, ptrdiff_t begin, ptrdi
     const cf_windows *windows = &j->windows;
     const cf_array *x = windows->x;
     const ptrdiff_t cols = windows->w.in, step = x->strides[2];
-    if (windows->direct && (step == cols * windows->size || begin / cols == (begin + n - 1) / cols))
+    if (windows->direct && step == cols * windows->size) return plane + begin * windows->size;
+    if (windows->direct && begin / cols == (begin + n - 1) / cols)
         return plane + begin / cols * step + begin % cols * windows->size;
     for (ptrdiff_t done = 0; done < n;) {
         const ptrdiff_t col = (begin + done) % cols, count = cf_min(n - done, cols - col);
@@ -134,19 +135,22 @@ static void one_of_pixels(const job *j, const char *plane, ptrdiff_t p, ptrdiff_
     const ptrdiff_t size = windows->size, cells = rows.count * cols.count;
     char *part = buffer + EACH_TAPS * EACH_CHANNELS * size, *best = part + EACH_CHANNELS * size;
     double *sums = (double *)(best + 2 * EACH_CHANNELS * size);
-    ptrdiff_t taps[EACH_TAPS];
-    for (ptrdiff_t i = 0; i < n; ++i) memcpy(best + i * size, &windows->nothing, (size_t)size), sums[i] = 0;
-    plane += c * x->strides[1];
+    const double divisor = windows->sums ? divisor_of(windows, p, q) : 1;
+    const int at_once = cells > 0 && cells <= EACH_TAPS;
+    ptrdiff_t taps[EACH_TAPS], h = 0, w = 0;
+    for (ptrdiff_t i = 0; i < n && !at_once; ++i) memcpy(best + i * size, &windows->nothing, (size_t)size), sums[i] = 0;
+    plane += c * x->strides[1] + rows.begin * x->strides[2] + cols.begin * x->strides[3];
     for (ptrdiff_t cell = 0; cell < cells; cell += EACH_TAPS) {
         const ptrdiff_t count = cf_min(EACH_TAPS, cells - cell);
-        for (ptrdiff_t t = 0; t < count; ++t) {
-            const ptrdiff_t h = rows.begin + (cell + t) / cols.count * windows->h.dilation;
-            const ptrdiff_t w = cols.begin + (cell + t) % cols.count * windows->w.dilation;
-            const ptrdiff_t offset = h * x->strides[2] + w * x->strides[3];
-            taps[t] = windows->direct ? offset / size : t * n;
-            if (!windows->direct) windows->load(buffer + t * n * size, plane + offset, x->strides[1], n);
+        for (ptrdiff_t t = 0; t < count; ++t, ++w) {
+            if (w == cols.count) w = 0, ++h;
+            const ptrdiff_t offset = h * windows->h.dilation * x->strides[2] + w * windows->w.dilation * x->strides[3];
+            taps[t] = windows->direct ? offset / size : t * EACH_CHANNELS;
+            if (!windows->direct) windows->load(buffer + t * EACH_CHANNELS * size, plane + offset, x->strides[1], n);
         }
-        windows->leaves->taps(part, windows->direct ? plane : buffer, taps, count, n, 1);
+        windows->leaves->taps(at_once ? to : part, windows->direct ? plane : buffer, taps, count, n,
+                              at_once ? divisor : 1);
+        if (at_once) return;
         if (windows->sums) {
             for (ptrdiff_t i = 0; i < n; ++i)
                 sums[i] += size == 4 ? (double)((const float *)part)[i] : ((const double *)part)[i];
@@ -156,7 +160,6 @@ static void one_of_pixels(const job *j, const char *plane, ptrdiff_t p, ptrdiff_
             memcpy(best, best + EACH_CHANNELS * size, (size_t)(n * size));
         }
     }
-    const double divisor = windows->sums ? divisor_of(windows, p, q) : 1;
     for (ptrdiff_t i = 0; i < n && windows->sums; ++i) put_mean(windows, sums[i], divisor, best + i * size);
     memcpy(to, best, (size_t)(n * size));
 }

@@ -119,6 +119,8 @@ static void CF_NAME(run)(void *to, const void *from, ptrdiff_t n)
 }
 #endif
 
+#include "window_four.inl.h"
+
 static inline __attribute__((always_inline)) void CF_NAME(reduce_row)(CF_REAL *restrict to, const CF_REAL *from,
                                                                       const ptrdiff_t *taps, const ptrdiff_t count,
                                                                       ptrdiff_t n, CF_REAL divisor)
@@ -130,7 +132,10 @@ static inline __attribute__((always_inline)) void CF_NAME(reduce_row)(CF_REAL *r
         }
         return;
     }
-    for (ptrdiff_t i = 0; i < n; i += LANES) {
+    ptrdiff_t i = 0;
+    for (; !__builtin_constant_p(count) && i + 4 * LANES <= n; i += 4 * LANES)
+        CF_NAME(reduce_four)(to + i, from + i, taps, count, divisor);
+    for (; i < n; i += LANES) {
         if (i > n - LANES) i = n - LANES; /* the last vector overlaps the one before it */
         const vec value = CF_NAME(reduce)(from + i, taps, count);
         vec_store(to + i, CF_MAXIMUM || divisor == 1 ? value : value / vec_fill(divisor));
