@@ -108,20 +108,43 @@ static cf_status run(const cf_conv2d_plan *plan, const operands *o, const void *
     return CF_OK;
 }
 
+static cf_status pack_and_run(const cf_conv2d_plan *plan, const operands *o, const cf_array *w)
+{
+    void *packed = cf_acquire(plan->packed_bytes);
+    if (packed == NULL) return CF_NO_MEMORY;
+    if (plan->packed_bytes > 0) plan->algorithm->pack(plan, w, packed);
+    const cf_status status = run(plan, o, packed);
+    cf_release(packed);
+    return status;
+}
+
+/* Winograd's filters, a part at a time. */
+static cf_status run_parts(const cf_conv2d_plan *plan, const operands *o, const cf_array *w)
+{
+    const ptrdiff_t each = cf_winograd_part(plan);
+    cf_status status = CF_OK;
+    for (ptrdiff_t k = 0; k < plan->K && status == CF_OK; k += each) {
+        cf_conv2d_plan part = *plan;
+        operands taken = *o;
+        cf_array filters = *w;
+        if (each < plan->K) cf_winograd_take(&part, cf_min(each, plan->K - k));
+        filters.data += k * w->strides[0], filters.shape[0] = part.shape.K;
+        taken.y.data += k * o->y.strides[1], taken.y.shape[1] = part.shape.K;
+        if (o->bias.data != NULL) taken.bias.data += k * o->bias.stride;
+        status = pack_and_run(&part, &taken, &filters);
+    }
+    return status;
+}
+
 cf_status cf_conv2d(const cf_conv2d_options *options, const cf_array *x, const cf_array *w, cf_vector bias,
                     const cf_array *y)
 {
     if (y->shape[0] == 0 || y->shape[1] == 0) return CF_OK;
     const operands o = prepare(options, x, w->shape, bias, y);
     cf_conv2d_plan plan;
-    cf_status status = cf_conv2d_plan_make(options, cf_compute_of(y->dtype), o.x.shape, w->shape, &plan);
+    const cf_status status = cf_conv2d_plan_make(options, cf_compute_of(y->dtype), o.x.shape, w->shape, &plan);
     if (status != CF_OK) return status;
-    void *packed = cf_acquire(plan.packed_bytes);
-    if (packed == NULL) return CF_NO_MEMORY;
-    if (plan.packed_bytes > 0) plan.algorithm->pack(&plan, w, packed);
-    status = run(&plan, &o, packed);
-    cf_release(packed);
-    return status;
+    return plan.algorithm == &cf_conv2d_winograd ? run_parts(&plan, &o, w) : pack_and_run(&plan, &o, w);
 }
 
 cf_status cf_conv2d_choose(const cf_conv2d_options *options, cf_dtype compute, const ptrdiff_t x_shape[4],

@@ -98,6 +98,11 @@ cf_status cf_conv2d_plan_make(const cf_conv2d_options *options, cf_compute compu
 cf_status cf_conv2d_plan_filters(const cf_conv2d_options *options, cf_compute compute, const ptrdiff_t w_shape[4],
                                  cf_conv2d_plan *plan);
 
+/* Filters of one group, all or so many that a call which packs them for itself had better take at a time; and the same
+   plan for that many. It changes no bit. */
+ptrdiff_t cf_winograd_part(const cf_conv2d_plan *plan);
+void cf_winograd_take(cf_conv2d_plan *plan, ptrdiff_t filters);
+
 cf_term_block cf_conv2d_block(const cf_conv2d_plan *plan, ptrdiff_t index);
 
 /* Everything a task needs to know. */

@@ -7,6 +7,9 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #define SLOTS 8
 #define KEPT_BYTES_MAX ((size_t)16 << 20) /* a larger block goes back to the system at once: 8 slots keep <= 128 MiB */
@@ -15,6 +18,11 @@ typedef struct {
     size_t bytes;
     char padding[CF_ALIGNMENT - sizeof(size_t)]; /* what follows the header is aligned too */
 } header;
+
+/* Blocks from this size on are asked for in large pages, where the system has them: to fault 48 MiB of filters in by
+   4 KiB takes three times as long as to fill them. */
+#define LARGE_PAGE ((size_t)2 << 20)
+#define LARGE_BYTES (2 * LARGE_PAGE)
 
 static _Atomic(header *) slots[SLOTS];
 static atomic_int countdown;
@@ -36,6 +44,18 @@ static void put_back(header *block)
     free(atomic_exchange(&slots[0], block));
 }
 
+static header *allocate(size_t bytes)
+{
+    const size_t alignment = bytes < LARGE_BYTES ? CF_ALIGNMENT : LARGE_PAGE;
+    const size_t whole = (bytes + alignment - 1) / alignment * alignment;
+    header *fresh = aligned_alloc(alignment, whole);
+#ifdef MADV_HUGEPAGE
+    if (fresh != NULL && alignment == LARGE_PAGE) (void)madvise(fresh, whole, MADV_HUGEPAGE);
+#endif
+    if (fresh != NULL) fresh->bytes = whole - sizeof(header);
+    return fresh;
+}
+
 void *cf_acquire(size_t bytes)
 {
     if (must_fail()) return NULL;
@@ -46,11 +66,8 @@ void *cf_acquire(size_t bytes)
         put_back(kept);
     }
     if (bytes > PTRDIFF_MAX / 2) return NULL;
-    const size_t whole = (sizeof(header) + bytes + CF_ALIGNMENT - 1) / CF_ALIGNMENT * CF_ALIGNMENT;
-    header *fresh = aligned_alloc(CF_ALIGNMENT, whole);
-    if (fresh == NULL) return NULL;
-    fresh->bytes = whole - sizeof(header);
-    return fresh + 1;
+    header *fresh = allocate(sizeof(header) + bytes);
+    return fresh == NULL ? NULL : fresh + 1;
 }
 
 void cf_release(void *block)

@@ -177,6 +177,17 @@ def test_layers_pack_for_each_algorithm_that_they_meet(data_format, rng):
     assert len(met) > 1
 
 
+def test_a_raw_call_that_packs_its_filters_in_parts_gives_the_bits_of_a_layer(data_format, rng):
+    x, w, bias = operands(rng, 2, 256, 9, 7, 250, 3, 3, data_format, make=normal)
+    assert w.nbytes * 5 > 10 * 2**20  # packed: two parts
+    options = {**HIGH, "padding": 1, "data_format": data_format, "activation": "relu"}
+    layer = Conv2D(w, bias, **options)
+    assert_same_bits(conv2d(x, w, bias, **options), layer(x))
+    assert_same_bits(conv2d(x, w, **options), Conv2D(w, **options)(x))
+    out = np.empty_like(layer(x), order="F")
+    assert_same_bits(conv2d(x, w, bias, **options, out=out), layer(x))
+
+
 def test_auto_takes_it_for_large_layers_where_it_may():
     shapes = (1, 64, 56, 56), (64, 64, 3, 3)
     assert explain_conv2d(*shapes, padding=1).algorithm != "winograd"

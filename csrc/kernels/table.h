@@ -112,7 +112,7 @@ typedef struct {
     void (*input)(const float *x, ptrdiff_t row, ptrdiff_t col, ptrdiff_t n, float *v, ptrdiff_t pitch);
     int (*output)(const float *m, ptrdiff_t pitch, ptrdiff_t n, const float *bias, const float *limits, float *y,
                   ptrdiff_t row, ptrdiff_t col);
-    void (*filters)(const double *g, ptrdiff_t n, float *u, ptrdiff_t pitch);
+    void (*filters)(const float *g, ptrdiff_t n, float *u, ptrdiff_t pitch);
 } cf_winograd;
 
 /* All leaves for one compute type. */

@@ -81,9 +81,10 @@ static int winograd_output(const float *m, ptrdiff_t pitch, ptrdiff_t n, const f
 }
 
 /* U = G g G^T in float64, half a vector of filters at a time. */
+typedef float winograd_half __attribute__((vector_size(CF_VECTOR_BYTES / 2)));
+typedef winograd_half winograd_unaligned __attribute__((aligned(4), may_alias));
 typedef double winograd_wide __attribute__((vector_size(CF_VECTOR_BYTES)));
-typedef winograd_wide winograd_unaligned __attribute__((aligned(8), may_alias));
-#define WIDE_LANES (LANES / 2)
+#define HALF_LANES (LANES / 2)
 
 /* u = G g */
 static inline __attribute__((always_inline)) void transform_filter(const winograd_wide g[3], winograd_wide u[6])
@@ -98,21 +99,21 @@ static inline __attribute__((always_inline)) void transform_filter(const winogra
     u[5] = g[2];
 }
 
-static void winograd_filters(const double *g, ptrdiff_t n, float *u, ptrdiff_t pitch)
+static void winograd_filters(const float *g, ptrdiff_t n, float *u, ptrdiff_t pitch)
 {
-    for (ptrdiff_t k = 0; k < n; k += WIDE_LANES) {
+    for (ptrdiff_t k = 0; k < n; k += HALF_LANES) {
         winograd_wide half[6][3], column[3], out[6];
         for (int s = 0; s < 3; ++s) {
             WINOGRAD_UNROLL for (int r = 0; r < 3; ++r)
-                column[r] = *(const winograd_unaligned *)(g + (3 * r + s) * n + k);
+                column[r] = __builtin_convertvector(*(const winograd_unaligned *)(g + (3 * r + s) * n + k), winograd_wide);
             transform_filter(column, out);
             WINOGRAD_UNROLL for (int i = 0; i < 6; ++i) half[i][s] = out[i];
         }
         float *to = u + k;
         for (int i = 0; i < 6; ++i) {
             transform_filter(half[i], out);
-            for (int j = 0; j < 6; ++j, to += pitch)
-                WINOGRAD_UNROLL for (int l = 0; l < (int)WIDE_LANES; ++l) to[l] = (float)out[j][l];
+            WINOGRAD_UNROLL for (int j = 0; j < 6; ++j, to += pitch)
+                *(winograd_unaligned *)to = __builtin_convertvector(out[j], winograd_half);
         }
     }
 }
@@ -127,4 +128,4 @@ static const cf_winograd winograd = {winograd_input, winograd_output, winograd_f
 #undef B3
 #undef A2B2
 #undef WINOGRAD_UNROLL
-#undef WIDE_LANES
+#undef HALF_LANES
