@@ -28,6 +28,7 @@ typedef struct {
     cf_store_run store;
     const cf_line_leaves *lines;
     cf_compute compute;
+    int direct; /* runs of cols are numbers of the compute type side by side */
 } job;
 
 /* The windows q0 <= q < q1 whose tap s lies at columns begin <= w < end of x. */
@@ -71,14 +72,15 @@ static void add_tap(const job *j, const char *from, ptrdiff_t s, ptrdiff_t begin
     columns_of(w, s, begin, end, &q0, &q1);
     if (q1 <= q0) return;
     char *to = part + (q0 * w->stride + s * w->dilation - w->pad_before - begin) * unit * size;
+    from += q0 * step;
     if (unit == 1) {
-        j->load(buffer, from + q0 * step, step, q1 - q0);
-        j->lines->add(to, w->stride, buffer, q1 - q0);
+        if (!j->direct) j->load(buffer, from, step, q1 - q0);
+        j->lines->add(to, w->stride, j->direct ? from : buffer, q1 - q0);
         return;
     }
-    for (ptrdiff_t q = q0; q < q1; ++q, to += w->stride * unit * size) {
-        j->load(buffer, from + q * step, j->cols->strides[1], unit);
-        j->lines->add(to, 1, buffer, unit);
+    for (ptrdiff_t q = q0; q < q1; ++q, to += w->stride * unit * size, from += step) {
+        if (!j->direct) j->load(buffer, from, j->cols->strides[1], unit);
+        j->lines->add(to, 1, j->direct ? from : buffer, unit);
     }
 }
 
@@ -110,6 +112,16 @@ static void scatter(const void *context, ptrdiff_t task, char *workspace)
     }
 }
 
+static int is_direct(const job *j)
+{
+    const cf_array *cols = j->cols;
+    const ptrdiff_t size = (ptrdiff_t)cf_dtype_bytes(cols->dtype);
+    const int same = cols->dtype == CF_F32 || cols->dtype == CF_F64 || cols->dtype == CF_I64 || cols->dtype == CF_U64;
+    for (int i = 0; i < 4; ++i)
+        if (cols->strides[i] % size != 0) return 0;
+    return same && (uintptr_t)cols->data % (uintptr_t)size == 0 && (j->unit > 1 || cols->strides[3] == size);
+}
+
 static double microseconds(const cf_array *cols, ptrdiff_t size)
 {
     const ptrdiff_t *n = cols->shape;
@@ -134,6 +146,7 @@ cf_status cf_col2im(const cf_axis axes[2], const cf_array *cols, const cf_array 
              .size = (ptrdiff_t)cf_dtype_bytes(x->dtype),
              .compute = is_float ? cf_compute_of(x->dtype) : CF_COMPUTE_I64};
     if (j.unit > BLOCK) j.unit = 1;
+    j.direct = is_direct(&j);
     j.load = cf_loader(cols->dtype, j.compute);
     j.store = cf_storer(j.compute, x->dtype);
     j.lines = cf_kernels_now()->lines[j.compute];

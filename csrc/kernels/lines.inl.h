@@ -29,14 +29,12 @@ static void CF_NAME(blend)(void *to, const void *a, const void *b, double share,
 }
 
 static void CF_NAME(pick_blend)(void *to, const void *from, const ptrdiff_t *near, const ptrdiff_t *far,
-                                const double *share, ptrdiff_t n)
+                                const void *shares, const void *rests, ptrdiff_t n)
 {
     CF_REAL *restrict y = to;
-    const CF_REAL *restrict x = from;
-    for (ptrdiff_t i = 0; i < n; ++i) {
-        const CF_REAL t = (CF_REAL)share[i], rest = (CF_REAL)(1 - share[i]);
-        y[i] = t == 0 ? x[near[i]] : rest * x[near[i]] + t * x[far[i]];
-    }
+    const CF_REAL *restrict x = from, *restrict share = shares, *restrict rest = rests;
+    for (ptrdiff_t i = 0; i < n; ++i)
+        y[i] = share[i] == 0 ? x[near[i]] : rest[i] * x[near[i]] + share[i] * x[far[i]];
 }
 
 static const cf_line_leaves CF_NAME(lines) = {CF_NAME(add), CF_NAME(peaks), CF_NAME(blend), CF_NAME(pick_blend)};

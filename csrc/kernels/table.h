@@ -177,9 +177,9 @@ typedef struct {
     void (*peaks)(void *to, const void *cells, const void *best, ptrdiff_t n);
     /* to[i] = (1 - share) * a[i] + share * b[i] */
     void (*blend)(void *to, const void *a, const void *b, double share, ptrdiff_t n);
-    /* to[i] = (1 - share[i]) * from[near[i]] + share[i] * from[far[i]], without the second where its share is 0 */
-    void (*pick_blend)(void *to, const void *from, const ptrdiff_t *near, const ptrdiff_t *far, const double *share,
-                       ptrdiff_t n);
+    /* to[i] = rests[i] * from[near[i]] + shares[i] * from[far[i]], or from[near[i]] where the share is 0 */
+    void (*pick_blend)(void *to, const void *from, const ptrdiff_t *near, const ptrdiff_t *far, const void *shares,
+                       const void *rests, ptrdiff_t n);
 } cf_line_leaves;
 
 typedef struct {
