@@ -89,6 +89,25 @@ static void put_mean(const cf_windows *windows, double sum, double divisor, char
         memcpy(to, &mean, 8);
 }
 
+/* Of +0 and -0, which are equal, a maximum shows the first column by column, as in windows.c. `first` is the first cell
+   of the window. */
+static void settle_zero(const cf_windows *windows, const char *first, cf_span rows, cf_span cols, char *maximum)
+{
+    const ptrdiff_t down = windows->h.dilation * windows->x->strides[2];
+    const ptrdiff_t across = windows->w.dilation * windows->x->strides[3];
+    const uint64_t sign = (uint64_t)1 << (8 * windows->size - 1);
+    uint64_t bits = 0;
+    memcpy(&bits, maximum, (size_t)windows->size);
+    if ((windows->dtype != CF_F32 && windows->dtype != CF_F64) || (bits & ~sign) != 0) return;
+    for (ptrdiff_t w = 0; w < cols.count; ++w)
+        for (ptrdiff_t h = 0; h < rows.count; ++h) {
+            windows->load(&bits, first + h * down + w * across, windows->size, 1);
+            if ((bits & ~sign) != 0) continue;
+            memcpy(maximum, &bits, (size_t)windows->size);
+            return;
+        }
+}
+
 static void one_of_plane(const job *j, const char *plane, ptrdiff_t p, ptrdiff_t q, char *buffer, char *to)
 {
     const cf_windows *windows = &j->windows;
@@ -121,8 +140,11 @@ static void one_of_plane(const job *j, const char *plane, ptrdiff_t p, ptrdiff_t
     }
     if (windows->sums)
         put_mean(windows, sum, divisor_of(windows, p, q), to);
-    else
+    else {
         memcpy(to, best, (size_t)size);
+        settle_zero(windows, plane + rows.begin * windows->x->strides[2] + cols.begin * windows->x->strides[3], rows, cols,
+                    to);
+    }
 }
 
 /* Channels c to c + n of one output with channels last. */
@@ -150,7 +172,7 @@ static void one_of_pixels(const job *j, const char *plane, ptrdiff_t p, ptrdiff_
         }
         windows->leaves->taps(at_once ? to : part, windows->direct ? plane : buffer, taps, count, n,
                               at_once ? divisor : 1);
-        if (at_once) return;
+        if (at_once) break;
         if (windows->sums) {
             for (ptrdiff_t i = 0; i < n; ++i)
                 sums[i] += size == 4 ? (double)((const float *)part)[i] : ((const double *)part)[i];
@@ -160,8 +182,10 @@ static void one_of_pixels(const job *j, const char *plane, ptrdiff_t p, ptrdiff_
             memcpy(best, best + EACH_CHANNELS * size, (size_t)(n * size));
         }
     }
-    for (ptrdiff_t i = 0; i < n && windows->sums; ++i) put_mean(windows, sums[i], divisor, best + i * size);
-    memcpy(to, best, (size_t)(n * size));
+    for (ptrdiff_t i = 0; i < n && windows->sums && !at_once; ++i) put_mean(windows, sums[i], divisor, best + i * size);
+    if (!at_once) memcpy(to, best, (size_t)(n * size));
+    for (ptrdiff_t i = 0; i < n && !windows->sums; ++i)
+        settle_zero(windows, plane + i * x->strides[1], rows, cols, to + i * size);
 }
 
 static void run_each(const void *context, ptrdiff_t task, char *workspace)

@@ -5,7 +5,7 @@
    so that a window costs the sum of its sides, not their product. A wide window costs their logarithm: runs of 1, 2, 4,
    8 ... cells are formed by doubling, and a window is put together of them (for sums every cell enters once, in a tree,
    which is also the most accurate way). With stride 2 and more, rows are split into phases first, so that the taps of
-   neighbouring outputs are neighbours. */
+   neighbouring outputs are neighbours. Of cells that are equal the first column by column stays, down each column. */
 #include "windows.h"
 
 #include "cells.h"
@@ -216,8 +216,8 @@ static void reduce_pixels(const tile *t, ptrdiff_t p)
         const cf_span cols = cf_windows_span(windows, w, t->q0 + q);
         const int inside = t->q0 + q >= windows->inside[1][0] && t->q0 + q < windows->inside[1][1];
         ptrdiff_t count = 0;
-        for (ptrdiff_t r = 0; r < rows.count; ++r)
-            for (ptrdiff_t s = 0; s < cols.count; ++s) taps[count++] = r * h->dilation * row + s * w->dilation * unit;
+        for (ptrdiff_t s = 0; s < cols.count; ++s)
+            for (ptrdiff_t r = 0; r < rows.count; ++r) taps[count++] = r * h->dilation * row + s * w->dilation * unit;
         end = inside ? cf_min(t->cells, windows->inside[1][1] - t->q0) : q + 1;
         const double divisor = divisor_of(t, p, q, &end);
         if (count == 0)

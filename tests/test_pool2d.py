@@ -59,6 +59,23 @@ def test_nan_ties_and_infinities_in_every_place(isa, data_format, width, rng):
         assert_same_bits(y, max_pool2d(x, **options))
 
 
+@pytest.mark.parametrize("kernel", [(1, 2), (2, 2), (3, 3), (5, 4), (9, 10), (11, 1)])
+def test_of_zeros_the_first_column_by_column_is_shown(isa, data_format, kernel, rng):
+    def first_zero(window):
+        return np.signbit(next(value for value in window.ravel(order="F") if value == 0))
+
+    for width, stride, dtype in itertools.product([*range(kernel[1], kernel[1] + 9), 41], [1, 2, 3], ["f2", "f4", "f8"]):
+        x = rng.choice([-0.0, 0.0], (20, 12, width)).astype(dtype)
+        planes = x if data_format == "NCHW" else np.ascontiguousarray(x.transpose(1, 2, 0))
+        y = max_pool2d(planes, kernel, stride=stride, data_format=data_format)
+        y = y if data_format == "NCHW" else y.transpose(2, 0, 1)
+        windows = np.lib.stride_tricks.sliding_window_view(x, kernel, (1, 2))[:, ::stride, ::stride]
+        expected = [first_zero(window) for window in windows.reshape(-1, *kernel)]
+        np.testing.assert_array_equal(np.signbit(y).ravel(), expected)
+        whole = convfast.global_max_pool2d(planes, data_format=data_format)
+        np.testing.assert_array_equal(np.signbit(whole).ravel(), np.signbit(x[:, 0, 0]))
+
+
 @pytest.mark.parametrize("place", range(9))
 def test_nan_wins_wherever_it_stands(isa, place):
     x = np.arange(9.0).reshape(3, 3)

@@ -63,9 +63,9 @@ def max_pool2d(
     Notes
     -----
     NaN wins; a window of -inf gives -inf. The result is exact and the same on every instruction set and with any number
-    of threads; of +0 and -0, which are equal, it may show either. A large window costs about as much as a small one:
-    rows and columns are reduced one after the other, wide ones by doubling; with indices it costs the sum of its sides.
-    Memory: beside the result at most 64 MiB of workspace.
+    of threads; of +0 and -0, which are equal, it shows the first column by column (from the left, down each column). A
+    large window costs about as much as a small one: rows and columns are reduced one after the other, wide ones by
+    doubling; with indices it costs the sum of its sides. Memory: beside the result at most 64 MiB of workspace.
 
     Examples
     --------
