@@ -105,24 +105,36 @@ static void load_bias(const cf_winograd_work *w)
                                               cf_min(filters, plan->K - k));
 }
 
-/* M = V * U, 36 times. */
+/* Of product e, 0 .. 35, with a panel of the task. */
+static const float *filters_of(const cf_winograd_work *w, ptrdiff_t e, ptrdiff_t panel)
+{
+    return w->filters.transformed + (w->task.g * PRODUCTS + e) * w->filters.run +
+           (w->task.panel + panel) * w->plan->C * w->plan->panel;
+}
+
+/* Transformed filters of a group that do not stay in the second-level cache. */
+#define FAR_BYTES (4 << 20)
+
+/* M = V * U, 36 times. A panel of far filters is fetched while the tiles before it are computed, a share by each. */
 static void multiply(const cf_winograd_work *w)
 {
     const cf_conv2d_plan *plan = w->plan;
+    const ptrdiff_t panels = w->task.panels, term = plan->panel * (ptrdiff_t)sizeof(float);
+    const int far = w->filters.run * PRODUCTS * (ptrdiff_t)sizeof(float) > FAR_BYTES;
     cf_tile tile = {.terms = plan->C, .taps = cf_indices(w, w->at.channels), .y_col = cf_indices(w, w->at.vectors),
-                    .first = 1};
-    for (ptrdiff_t e = 0; e < PRODUCTS; ++e)
-        for (ptrdiff_t panel = 0; panel < w->task.panels; ++panel) {
-            tile.x = cf_floats(w, w->at.v) + e * w->at.v_run;
-            tile.y = cf_floats(w, w->at.m) + e * w->at.m_run + panel * plan->panel;
-            tile.w = w->filters.transformed + (w->task.g * PRODUCTS + e) * w->filters.run +
-                     (w->task.panel + panel) * plan->C * plan->panel;
-            for (ptrdiff_t i = 0; i < w->task.tiles; i += plan->tile->M) {
-                tile.x_base = cf_indices(w, w->at.v_tiles) + i;
-                tile.y_row = cf_indices(w, w->at.m_tiles) + i;
-                plan->tile->run(&tile);
-            }
+                    .first = 1, .ahead_step = cf_ceil_div(term, cf_ceil_div(w->task.tiles, plan->tile->M))};
+    for (ptrdiff_t i = 0; i < PRODUCTS * panels; ++i) {
+        const ptrdiff_t e = i / panels, panel = i % panels, next = cf_min(i + 1, PRODUCTS * panels - 1);
+        tile.x = cf_floats(w, w->at.v) + e * w->at.v_run;
+        tile.y = cf_floats(w, w->at.m) + e * w->at.m_run + panel * plan->panel;
+        tile.w = filters_of(w, e, panel);
+        tile.ahead = (const char *)filters_of(w, next / panels, next % panels);
+        for (ptrdiff_t t = 0; t < w->task.tiles; t += plan->tile->M, tile.ahead += tile.ahead_step * plan->C) {
+            tile.x_base = cf_indices(w, w->at.v_tiles) + t;
+            tile.y_row = cf_indices(w, w->at.m_tiles) + t;
+            (far ? plan->tile->run_ahead : plan->tile->run)(&tile);
         }
+    }
 }
 
 static ptrdiff_t all_tiles(const cf_conv2d_plan *plan) { return plan->shape.N * plan->grid_rows * plan->grid_cols; }
@@ -171,7 +183,7 @@ static const char *refuses(const cf_conv2d_plan *plan)
 #define PIXELS_CYCLES 350.0
 #define PLANES_CYCLES 550.0
 #define TILE_CYCLES 600.0
-#define FILTER_BYTES_PER_CYCLE 4.5
+#define FILTER_BYTES_PER_CYCLE 7.0
 #define TASK_CYCLES 1000.0
 
 static void count_tasks(cf_conv2d_plan *plan)
