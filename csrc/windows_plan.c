@@ -17,8 +17,8 @@
 #define BLOCK_BYTES ((ptrdiff_t)8 << 10)
 /* Pixels shorter than this have tails that cost more than the rows between two passes. */
 #define SMALL_BYTES 64
-/* From this size on doubling (two loads and a store a level) beats taking every tap (bench_pool2d, 5x5 to 13x13). */
-#define WIDE 8
+/* From this size on doubling (two loads and a store a level) beats taking every tap (bench_pool2d, 9x9 to 21x21). */
+#define WIDE 16
 /* Doubling goes down strips of columns: three buffers of a few dozen rows stay in the first two levels of cache. */
 #define STRIP_BYTES 512
 #define TAPS_MAX 65536 /* a table of 512 KiB */
