@@ -20,19 +20,13 @@
 
 #include <string.h>
 
-/* The cells first, first + stride, ... (count of them) of one axis and the taps tap, tap + step, ... they meet.
-   Cell u and tap m meet grad at start + u - m * reach. */
-typedef struct {
-    ptrdiff_t first, count, tap, taps, step, reach, start;
-} phase;
-
 static ptrdiff_t gcd(ptrdiff_t a, ptrdiff_t b) { return b == 0 ? a : gcd(b, a % b); }
 
 /* `offset` is the padded position of cell 0, `cells` how many there are. */
-static phase find_phase(const cf_axis *axis, ptrdiff_t offset, ptrdiff_t cells, ptrdiff_t first)
+cf_grad_phase cf_find_grad_phase(const cf_axis *axis, ptrdiff_t offset, ptrdiff_t cells, ptrdiff_t first)
 {
     const ptrdiff_t common = gcd(axis->stride, axis->dilation), position = offset + first;
-    phase p = {.first = first, .step = axis->stride / common, .reach = axis->dilation / common};
+    cf_grad_phase p = {.first = first, .step = axis->stride / common, .reach = axis->dilation / common};
     p.count = cf_ceil_div(cells - first, axis->stride);
     while (p.tap < axis->size && p.tap < p.step && (position - p.tap * axis->dilation) % axis->stride != 0) ++p.tap;
     if (p.tap < axis->size && p.tap < p.step) {
@@ -44,7 +38,7 @@ static phase find_phase(const cf_axis *axis, ptrdiff_t offset, ptrdiff_t cells, 
 
 /* Restricts `axis` of grad, w and dx to a phase and finds the padding of its forward convolution. Cells of grad that
    no output sees are cut off. Returns whether anything is left to multiply. */
-static int take_phase(const phase *p, int axis, ptrdiff_t stride, cf_array *grad, cf_array *w, cf_array *dx,
+static int take_phase(const cf_grad_phase *p, int axis, ptrdiff_t stride, cf_array *grad, cf_array *w, cf_array *dx,
                       cf_conv2d_options *options)
 {
     dx->data += p->first * dx->strides[axis];
@@ -64,7 +58,7 @@ static int take_phase(const phase *p, int axis, ptrdiff_t stride, cf_array *grad
     return grad->shape[axis] > 0;
 }
 
-static cf_status run_phase(const cf_input_grad *job, const phase *h, const phase *w, const cf_array *dx)
+static cf_status run_phase(const cf_input_grad *job, const cf_grad_phase *h, const cf_grad_phase *w, const cf_array *dx)
 {
     cf_conv2d_options options = *job->options;
     cf_array from = job->grad, filters = job->w, to = *dx;
@@ -82,12 +76,15 @@ static cf_status run_phase(const cf_input_grad *job, const phase *h, const phase
 
 cf_status cf_input_grad_region(const cf_input_grad *job, ptrdiff_t top, ptrdiff_t left, const cf_array *dx)
 {
-    for (ptrdiff_t i = 0; i < job->h.stride && i < dx->shape[2]; ++i)
+    cf_status status = cf_input_grad_pairs(job, top, left, dx);
+    for (ptrdiff_t i = 0; status == CF_NOT_APPLICABLE && i < job->h.stride && i < dx->shape[2]; ++i)
         for (ptrdiff_t j = 0; j < job->w_axis.stride && j < dx->shape[3]; ++j) {
-            const phase h = find_phase(&job->h, top, dx->shape[2], i), w = find_phase(&job->w_axis, left, dx->shape[3], j);
-            const cf_status status = run_phase(job, &h, &w, dx);
-            if (status != CF_OK) return status;
+            const cf_grad_phase h = cf_find_grad_phase(&job->h, top, dx->shape[2], i);
+            const cf_grad_phase w = cf_find_grad_phase(&job->w_axis, left, dx->shape[3], j);
+            const cf_status each = run_phase(job, &h, &w, dx);
+            if (each != CF_OK) return each;
         }
+    if (status != CF_OK && status != CF_NOT_APPLICABLE) return status;
     cf_mend_border(job, top, left, dx);
     return CF_OK;
 }

@@ -12,6 +12,18 @@ typedef struct {
     cf_axis h, w_axis;                /* of the convolution whose gradient this is */
 } cf_input_grad;
 
+/* The cells first, first + stride, ... (count of them) of one axis and the taps tap, tap + step, ... they meet.
+   Cell u and tap m meet grad at start + u - m * reach. */
+typedef struct {
+    ptrdiff_t first, count, tap, taps, step, reach, start;
+} cf_grad_phase;
+
+/* `offset` is the padded position of cell 0, `cells` how many there are. */
+cf_grad_phase cf_find_grad_phase(const cf_axis *axis, ptrdiff_t offset, ptrdiff_t cells, ptrdiff_t first);
+
+/* The short way for filters of one channel and horizontal stride 2; CF_NOT_APPLICABLE else. */
+cf_status cf_input_grad_pairs(const cf_input_grad *job, ptrdiff_t top, ptrdiff_t left, const cf_array *dx);
+
 /* dx = the gradient of the padded plane, from its cell (top, left) on. */
 cf_status cf_input_grad_region(const cf_input_grad *job, ptrdiff_t top, ptrdiff_t left, const cf_array *dx);
 

@@ -88,6 +88,22 @@ def test_half_precision_is_float32_rounded_once(isa, dtype, groups):
         np.testing.assert_array_equal(dx.view(np.uint16), wide.astype(dtype).view(np.uint16))
 
 
+@pytest.mark.parametrize("size", [(3, 3), (5, 5), (1, 2), (2, 1), (4, 7)])
+@pytest.mark.parametrize("stride", [(2, 2), (1, 2), (3, 2)])
+def test_depthwise_stride_2_has_the_bits_of_any_layout(isa, size, stride):
+    """Rows of two phases are woven together; spread arrays take the general way."""
+    rng = np.random.default_rng(6)
+    for W, dilation, dtype in ((64, 1, np.float32), (38, 2, np.float64), (42, (2, 3), np.float32)):
+        options = dict(stride=stride, padding=(1, 2), dilation=dilation, groups=5)
+        x, w = np.zeros((2, 5, 23, W), dtype), rng.standard_normal((5, 1, *size)).astype(dtype)
+        grad = rng.standard_normal(convfast.conv2d_output_shape(x.shape, w.shape, **options)).astype(dtype)
+        spread = np.zeros((*x.shape[:3], 2 * W), dtype)[..., ::2]
+        convfast.conv2d_input_grad(grad, w, x.shape, out=spread, **options)
+        dx = convfast.conv2d_input_grad(grad, w, x.shape, **options)
+        np.testing.assert_array_equal(dx, spread)
+        assert_close(dx, ref.conv2d_input_grad, (grad, w, x.shape), **options)
+
+
 LAYERS = [(64, 38, 1, 3), (41, 64, 1, 1), (80, 66, 2, 3), (48, 40, 1, 11)]
 
 

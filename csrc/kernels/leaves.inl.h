@@ -10,6 +10,7 @@
 #include "depthwise_row.inl.h"
 #include "dot_rows.inl.h"
 #include "gemm_tile.inl.h"
+#include "row_pairs.inl.h"
 #include "transpose.inl.h"
 
 #define X(M, V) \
@@ -78,6 +79,7 @@ static const cf_leaves CF_NAME(leaves) = {
 #undef X
     },
     .copy_rows = CF_NAME(copy_rows),
+    .row_pairs = CF_NAME(row_pairs),
 #define X(M) {M, CF_NAME(dot_##M)},
     .dots = {CF_DOT_SIZES},
 #undef X

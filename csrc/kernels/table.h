@@ -86,6 +86,15 @@ typedef struct {
     ptrdiff_t to_row, from_row, rows, step, count;
 } cf_row_copy;
 
+/* y[2 * i + j] = sum over t < terms[j] of  w * x[at + i]  for i < n and j = 0, 1; terms[j] <= CF_CHAIN, n >= lanes.
+   w and at hold the terms of the even elements, then those of the odd ones. */
+typedef struct {
+    ptrdiff_t n, terms[2];
+    const ptrdiff_t *at;
+    const void *x, *w;
+    void *y;
+} cf_row_pairs;
+
 /* y[m][lane] = sum over rows, and over every lane-th number of a row, of  g[i] * x[x_base[m] + i].
    A row has `vectors` whole vectors and `tail` numbers more; from row to row g moves by g_row and x by x_row. Offsets
    are in elements. The caller guarantees that a tail may be read as a whole vector, that g is zero there, and that
@@ -129,6 +138,7 @@ typedef struct {
     cf_rows_shape rows[CF_ROWS_SHAPES];     /* the first that fits; the last two fit all, with several rows and one */
     cf_pixels_shape depthwise[CF_TILE_SHAPES]; /* from many channels to few */
     void (*copy_rows)(const cf_row_copy *copy);
+    void (*row_pairs)(const cf_row_pairs *pairs);
     const cf_winograd *winograd;            /* float32 only, else NULL */
 } cf_leaves;
 
