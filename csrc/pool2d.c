@@ -89,6 +89,17 @@ static void put_mean(const cf_windows *windows, double sum, double divisor, char
         memcpy(to, &mean, 8);
 }
 
+/* Whether +0 or -0 of a floating type may be among n maxima: rare, so that one quick look spares settling each. */
+static int any_zero(const cf_windows *windows, const char *maxima, ptrdiff_t n)
+{
+    uint32_t bits, found = windows->dtype == CF_F64;
+    for (ptrdiff_t i = 0; i < n && windows->dtype == CF_F32; ++i) {
+        memcpy(&bits, maxima + 4 * i, 4);
+        found |= bits << 1 == 0;
+    }
+    return found != 0;
+}
+
 /* Of +0 and -0, which are equal, a maximum shows the first column by column, as in windows.c. `first` is the first cell
    of the window. */
 static void settle_zero(const cf_windows *windows, const char *first, cf_span rows, cf_span cols, char *maximum)
@@ -184,7 +195,8 @@ static void one_of_pixels(const job *j, const char *plane, ptrdiff_t p, ptrdiff_
     }
     for (ptrdiff_t i = 0; i < n && windows->sums && !at_once; ++i) put_mean(windows, sums[i], divisor, best + i * size);
     if (!at_once) memcpy(to, best, (size_t)(n * size));
-    for (ptrdiff_t i = 0; i < n && !windows->sums; ++i)
+    const int zeros = !windows->sums && any_zero(windows, to, n);
+    for (ptrdiff_t i = 0; i < n && zeros; ++i)
         settle_zero(windows, plane + i * x->strides[1], rows, cols, to + i * size);
 }
 

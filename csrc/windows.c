@@ -176,7 +176,7 @@ static void reduce_cols(const tile *t, ptrdiff_t p, ptrdiff_t n, lines_of_rows l
     const ptrdiff_t count = windows->wide_w ? 1 + (second > 0) : w->size;
     if (windows->wide_w)
         t->taps_w[1] = windows->split ? second % w->stride * windows->phase_pitch + second / w->stride : second;
-    for (ptrdiff_t row = 0, at_once = windows->split ? 1 : n; row < n; row += at_once) {
+    for (ptrdiff_t row = 0, at_once = together && !windows->split ? n : 1; row < n; row += at_once) {
         const char *from = lines.from + row * lines.pitch * size;
         char *const into = to + row * to_row * size;
         if (windows->split) {
@@ -185,16 +185,16 @@ static void reduce_cols(const tile *t, ptrdiff_t p, ptrdiff_t n, lines_of_rows l
             from = t->phases;
         }
         for (ptrdiff_t q = 0, end; q < t->cells; q = end) {
-            end = together ? t->cells : q + 1;
+            end = t->cells;
             const double divisor = divisor_of(t, p, q, &end);
             for (ptrdiff_t i = 0; i < at_once && windows->halves; ++i)
                 windows->leaves->halves(into + (q + i * to_row) * size, from + (q * step + i * lines.pitch) * size,
                                         lines.taps, lines.count, w->size, end - q, divisor);
-            if (!windows->halves)
+            if (!windows->halves) /* pixels that are not neighbours take the place of rows */
                 windows->leaves->block(&(cf_window_block){
                     .to = into + q * cell, .from = from + q * step * size, .taps = t->taps_w, .count = count,
-                    .n = (end - q) * unit, .rows = at_once, .to_row = to_row, .from_row = lines.pitch,
-                    .divisor = divisor});
+                    .n = together ? (end - q) * unit : unit, .rows = together ? at_once : end - q,
+                    .to_row = together ? to_row : unit, .from_row = together ? lines.pitch : step, .divisor = divisor});
         }
     }
     for (ptrdiff_t row = 0; row < n && output->store != NULL; ++row)
