@@ -57,8 +57,7 @@ static void pack(const cf_conv2d_plan *plan, const cf_array *w, char *packed)
 
 /* ---- tasks ---- */
 
-#define ROWS_SLAB_BYTES (16 << 10)      /* half a first-level cache of 32 KiB: bench_conv2d, mobilenet */
-#define CHANNELS_SLAB_BYTES (128 << 10) /* of which mostly only the frame is used */
+#define SLAB_BYTES (128 << 10) /* of which mostly only the frame is used; 16 KiB are slower: bench_conv2d, planes */
 #define SMALLEST_SLAB_BYTES (256 << 10) /* one output row, as of the direct algorithm */
 #define SHARED_ROWS 4 /* output rows of a pass, where input rows are to be shared */
 
@@ -97,7 +96,7 @@ static const char *refuses(const cf_conv2d_plan *plan)
 static void size_band(cf_conv2d_plan *plan)
 {
     const cf_conv2d_shape *s = &plan->shape;
-    const ptrdiff_t lanes = plan->leaves->lanes, most = plan->pixels != NULL ? CHANNELS_SLAB_BYTES : ROWS_SLAB_BYTES;
+    const ptrdiff_t lanes = plan->leaves->lanes, most = SLAB_BYTES;
     const ptrdiff_t narrow = plan->pixels != NULL ? plan->pixels->M : 8 * lanes;
     ptrdiff_t rows = cf_min(s->h.out, most), cols = cf_min(s->w.out, most);
     while (cols > narrow && slab_bytes(plan, cf_min(rows, 2 * SHARED_ROWS), cols) > most) cols = cf_ceil_div(cols, 2);
@@ -105,8 +104,9 @@ static void size_band(cf_conv2d_plan *plan)
     while (rows > SHARED_ROWS && slab_bytes(plan, rows, cols) > most) rows -= cf_ceil_div(rows, 8);
     while (rows > 1 && slab_bytes(plan, rows, cols) > SMALLEST_SLAB_BYTES) --rows;
     while (cols > lanes && slab_bytes(plan, rows, cols) > SMALLEST_SLAB_BYTES) cols = cf_max(lanes, cols / 2);
-    plan->row_tasks = cf_ceil_div(s->h.out, rows);
-    plan->rows = cf_ceil_div(s->h.out, plan->row_tasks);
+    if (rows > SHARED_ROWS && rows < s->h.out) rows -= rows % SHARED_ROWS; /* only the last band repeats rows */
+    plan->rows = cf_min(rows, cf_round_up(cf_ceil_div(s->h.out, cf_ceil_div(s->h.out, rows)), SHARED_ROWS));
+    plan->row_tasks = cf_ceil_div(s->h.out, plan->rows);
     plan->cols = cols;
     plan->col_tasks = cf_ceil_div(s->w.out, cols);
 }
@@ -197,13 +197,12 @@ cf_row_range cf_band_rows(const cf_band *b)
     return r;
 }
 
-int cf_pads(const cf_conv2d_plan *plan)
+int cf_pads_with_values(const cf_conv2d_plan *plan)
 {
     const cf_axis *h = &plan->shape.h, *w = &plan->shape.w;
-    return h->pad_before != 0 || h->pad_after != 0 || w->pad_before != 0 || w->pad_after != 0;
+    return plan->padding_mode != CF_MODE_CONSTANT &&
+           (h->pad_before != 0 || h->pad_after != 0 || w->pad_before != 0 || w->pad_after != 0);
 }
-
-int cf_pads_with_values(const cf_conv2d_plan *plan) { return plan->padding_mode != CF_MODE_CONSTANT && cf_pads(plan); }
 
 void cf_band_bias(const cf_band *b, ptrdiff_t k, ptrdiff_t count)
 {
@@ -213,6 +212,63 @@ void cf_band_bias(const cf_band *b, ptrdiff_t k, ptrdiff_t count)
         cf_loader(bias.dtype, compute)(b->bias, bias.data + k * bias.stride, bias.stride, count);
     else
         memset(b->bias, 0, (size_t)count * cf_compute_bytes(compute));
+}
+
+/* Whether vectors of x can be loaded as they stand: of neighbouring channels, or of neighbours in a row. */
+static int has_vectors(const cf_conv2d_job *job)
+{
+    const cf_conv2d_plan *plan = job->plan;
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
+    if (plan->pixels != NULL) return job->x_plain && plan->K == 1 && job->x->strides[1] == size;
+    return job->x_plain && plan->shape.w.stride == 1 && job->x->strides[3] == size;
+}
+
+/* The outputs [*begin, *end) of [first, first + count) whose windows lie in the array. */
+static void inside(const cf_axis *a, ptrdiff_t first, ptrdiff_t count, ptrdiff_t *begin, ptrdiff_t *end)
+{
+    const ptrdiff_t last = a->in + a->pad_before - cf_axis_reach(a) - 1; /* where a window may begin */
+    *begin = cf_min(first + count, cf_max(first, cf_ceil_div(a->pad_before, a->stride)));
+    *end = cf_max(*begin, last < 0 ? *begin : cf_min(first + count, last / a->stride + 1));
+}
+
+/* Whether `rows` x `cols` outputs of a band gain more by reading x in place than the frame around them costs. */
+#define FRAMED_VECTORS 24 /* a strip beside a row costs a vector: bench_conv2d, planes and mobilenet */
+static int is_worth_a_frame(const cf_band *b, ptrdiff_t rows, ptrdiff_t cols)
+{
+    const cf_conv2d_plan *plan = b->job->plan;
+    if (3 * rows * cols < 2 * b->rows * b->cols) return 0;
+    return plan->pixels != NULL || cols == b->cols || cols >= FRAMED_VECTORS * plan->leaves->lanes;
+}
+
+static void run_rectangle(const cf_band *band, ptrdiff_t top, ptrdiff_t bottom, ptrdiff_t left, ptrdiff_t right, int view)
+{
+    cf_band b = *band;
+    b.p = top, b.rows = bottom - top, b.q = left, b.cols = right - left;
+    if (b.rows < 1 || b.cols < 1) return;
+    if (b.job->plan->pixels != NULL)
+        cf_band_by_channels(&b, view);
+    else
+        cf_band_by_rows(&b, view);
+}
+
+/* Where no window leaves the array x is read where it stands; only the frame around that is laid out. */
+static void run_band(const cf_band *b)
+{
+    const cf_conv2d_plan *plan = b->job->plan;
+    const ptrdiff_t p = b->p, q = b->q, p_end = p + b->rows, q_end = q + b->cols;
+    ptrdiff_t top, bottom, left, right;
+    inside(&plan->shape.h, p, b->rows, &top, &bottom);
+    inside(&plan->shape.w, q, b->cols, &left, &right);
+    const int narrow = plan->pixels == NULL && right - left < plan->leaves->lanes;
+    if (!has_vectors(b->job) || narrow || !is_worth_a_frame(b, bottom - top, right - left)) {
+        run_rectangle(b, p, p_end, q, q_end, 0);
+        return;
+    }
+    run_rectangle(b, p, top, q, q_end, 0);
+    run_rectangle(b, bottom, p_end, q, q_end, 0);
+    run_rectangle(b, top, bottom, q, left, 0);
+    run_rectangle(b, top, bottom, right, q_end, 0);
+    run_rectangle(b, top, bottom, left, right, 1);
 }
 
 static void run(const void *context, ptrdiff_t index, char *workspace)
@@ -227,10 +283,7 @@ static void run(const void *context, ptrdiff_t index, char *workspace)
     b.rows = cf_min(plan->rows, plan->shape.h.out - b.p);
     b.cols = cf_min(plan->cols, plan->shape.w.out - b.q);
     b.planes = cf_min(plan->planes_each, plan->planes - b.plane);
-    if (plan->pixels != NULL)
-        cf_band_by_channels(&b);
-    else
-        cf_band_by_rows(&b);
+    run_band(&b);
 }
 
 const cf_conv2d_algorithm cf_conv2d_depthwise = {

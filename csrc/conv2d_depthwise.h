@@ -37,10 +37,10 @@ typedef struct {
     cf_row_copy copy;
 } cf_phase_copy;
 
-/* One call of a leaf: bytes from the plane's first input and output to its own. */
+/* One call of a leaf: bytes from the plane's first input and output to its own, tiles side by side. */
 typedef struct {
     cf_rows_leaf run;
-    ptrdiff_t x, y;
+    ptrdiff_t x, y, tiles;
     const ptrdiff_t *at;
 } cf_pass;
 
@@ -60,11 +60,11 @@ typedef struct {
 } cf_row_range;
 
 cf_row_range cf_band_rows(const cf_band *b);
-int cf_pads(const cf_conv2d_plan *plan);             /* something stands around the array */
-int cf_pads_with_values(const cf_conv2d_plan *plan); /* and it is not zeros: only cf_conv2d_load_... finds it */
+int cf_pads_with_values(const cf_conv2d_plan *plan); /* not with zeros: only cf_conv2d_load_... finds what pads */
 void cf_band_bias(const cf_band *b, ptrdiff_t k, ptrdiff_t count); /* into b->bias */
 
-void cf_band_by_rows(cf_band *b);
-void cf_band_by_channels(cf_band *b);
+/* Computes the band. With `view` its windows lie in x, which is read where it stands. */
+void cf_band_by_rows(const cf_band *b, int view);
+void cf_band_by_channels(const cf_band *b, int view);
 
 #endif

@@ -20,12 +20,6 @@ static ptrdiff_t first_channel(const cf_band *b, ptrdiff_t i)
     return cf_min((b->plane + i) * cf_chunk(plan), plan->shape.K - cf_chunk(plan));
 }
 
-/* Whether the channels of a chunk stand side by side in x as they do in y. */
-static int is_channel_run(const cf_conv2d_job *job)
-{
-    return job->x_plain && job->plan->K == 1 && job->x->strides[1] == (ptrdiff_t)cf_compute_bytes(job->plan->compute);
-}
-
 /* Channels [k, k + chunk) of the output at one padded pixel: of K filters to a channel, each channel stands K times. */
 static void load_repeated(const cf_band *b, const char *image, ptrdiff_t row, ptrdiff_t col, ptrdiff_t k, char *to)
 {
@@ -54,8 +48,7 @@ static void lay_out_pixels(const cf_band *b, const char *image, ptrdiff_t k)
                 load_repeated(b, image, r.top + i, span.first + col, k, to + col * pixel);
 }
 
-/* A rectangle of the band; with `view` its windows lie in x. */
-static void run_rectangle(const cf_band *b, int view)
+void cf_band_by_channels(const cf_band *b, int view)
 {
     const cf_conv2d_job *job = b->job;
     const cf_conv2d_plan *plan = job->plan;
@@ -64,7 +57,6 @@ static void run_rectangle(const cf_band *b, int view)
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), M = plan->pixels->M, C = cf_chunk(plan);
     const int staged = !job->y_plain || y->strides[1] != size;
     const ptrdiff_t row = view ? x->strides[2] / size : cf_axis_covered(w, b->cols) * C, col = view ? x->strides[3] / size : C;
-    if (b->rows < 1 || b->cols < 1) return;
     for (ptrdiff_t t = 0; t < plan->taps; ++t)
         b->taps[t] = t / w->size * h->dilation * row + t % w->size * w->dilation * col;
     ptrdiff_t count = 0;
@@ -99,37 +91,4 @@ static void run_rectangle(const cf_band *b, int view)
             job->store(to + j / b->cols * y->strides[2] + j % b->cols * y->strides[3], y->strides[1],
                        b->stage + j * C * size, C);
     }
-}
-
-/* The outputs [*begin, *end) of [first, first + count) whose windows lie in the array. */
-static void inside(const cf_axis *a, ptrdiff_t first, ptrdiff_t count, ptrdiff_t *begin, ptrdiff_t *end)
-{
-    const ptrdiff_t last = a->in + a->pad_before - (a->size - 1) * a->dilation - 1; /* where a window may begin */
-    *begin = cf_min(first + count, cf_max(first, cf_ceil_div(a->pad_before, a->stride)));
-    *end = cf_max(*begin, last < 0 ? *begin : cf_min(first + count, last / a->stride + 1));
-}
-
-/* What lies within reads x where it stands; the frame around it is laid out with its padding. */
-void cf_band_by_channels(cf_band *b)
-{
-    const cf_conv2d_job *job = b->job;
-    const cf_conv2d_plan *plan = job->plan;
-    ptrdiff_t top, bottom, left, right;
-    inside(&plan->shape.h, b->p, b->rows, &top, &bottom);
-    inside(&plan->shape.w, b->q, b->cols, &left, &right);
-    if (!is_channel_run(job) || 3 * (bottom - top) * (right - left) < 2 * b->rows * b->cols) {
-        run_rectangle(b, 0);
-        return;
-    }
-    const ptrdiff_t p = b->p, rows = b->rows, q = b->q, cols = b->cols;
-    b->rows = top - p;
-    run_rectangle(b, 0);
-    b->p = bottom, b->rows = p + rows - bottom;
-    run_rectangle(b, 0);
-    b->p = top, b->rows = bottom - top, b->cols = left - q;
-    run_rectangle(b, 0);
-    b->q = right, b->cols = q + cols - right;
-    run_rectangle(b, 0);
-    b->q = left, b->cols = right - left;
-    run_rectangle(b, 1);
 }

@@ -1,7 +1,6 @@
 /* conv2d_depthwise_rows.c — a band of depthwise outputs, vectors along the row.
 
-   The input of a plane is laid out with its padding as [phase of w][row][column], or read where it stands if nothing
-   pads it and the stride is 1. A pass computes M output rows that share input rows: with stride and dilation these are
+   The input of a plane is laid out with its padding as [phase of w][row][column], or read where it stands. A pass computes M output rows that share input rows: with stride and dilation these are
    not neighbours, but `spacing` rows apart, and meet the same input row through filter rows `shift` apart.
    Filters are packed [filter][tap]. */
 #include "conv2d_depthwise.h"
@@ -78,26 +77,23 @@ static ptrdiff_t plan_passes(const cf_band *b, ptrdiff_t shift, ptrdiff_t spacin
         const cf_rows_shape *shape = choose_rows(b->job->plan, shift, n);
         ptrdiff_t widest = 1;
         while (shape->run[widest + 1] != NULL) ++widest;
-        const ptrdiff_t tiles = cf_ceil_div(vectors, widest);
+        const ptrdiff_t tiles = cf_ceil_div(vectors, widest), width = vectors / tiles, wider = vectors % tiles;
         for (ptrdiff_t j = 0; j < n; j += shape->M) {
-            const ptrdiff_t row = first + cf_min(j, n - shape->M) * spacing;
-            for (ptrdiff_t i = 0; i < tiles; ++i) {
-                const ptrdiff_t begin = i * vectors / tiles, end = (i + 1) * vectors / tiles;
-                b->passes[count++] = (cf_pass){shape->run[end - begin], row * x_step, row * y_step, b->x_at + begin};
-            }
+            const ptrdiff_t row = first + cf_min(j, n - shape->M) * spacing, x = row * x_step, y = row * y_step;
+            if (wider > 0) b->passes[count++] = (cf_pass){shape->run[width + 1], x, y, wider, b->x_at};
+            b->passes[count++] = (cf_pass){shape->run[width], x, y, tiles - wider, b->x_at + wider * (width + 1)};
         }
     }
     return count;
 }
 
-void cf_band_by_rows(cf_band *b)
+void cf_band_by_rows(const cf_band *b, int view)
 {
     const cf_conv2d_job *job = b->job;
     const cf_conv2d_plan *plan = job->plan;
     const cf_array *x = job->x, *y = job->y;
     const cf_axis *h = &plan->shape.h, *w = &plan->shape.w;
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), lanes = plan->leaves->lanes;
-    const int view = job->x_plain && !cf_pads(plan) && w->stride == 1 && x->strides[3] == size && b->cols >= lanes;
     const int staged = !job->y_plain || y->strides[3] != size;
     const ptrdiff_t g = cf_gcd(h->stride, h->dilation), pitch = cf_round_up(b->cols, lanes) * size;
     const ptrdiff_t slab_cols = cf_phase_length(w, b->cols), W = cf_phases(w), phase = cf_axis_covered(h, b->rows) * slab_cols;
@@ -113,7 +109,7 @@ void cf_band_by_rows(cf_band *b)
     for (ptrdiff_t group = b->plane; group < b->plane + b->planes; ++group) {
         const char *plane = x->data + b->n * x->strides[0] + group * x->strides[1], *from = b->slab;
         if (view)
-            from = plane + b->p * h->stride * x->strides[2] + b->q * size;
+            from = plane + (b->p * h->stride - h->pad_before) * x->strides[2] + (b->q - w->pad_before) * size;
         else
             lay_out_plane(b, plane);
         for (ptrdiff_t k = 0; k < plan->K; ++k) {
@@ -122,7 +118,7 @@ void cf_band_by_rows(cf_band *b)
             char *to = y->data + b->n * y->strides[0] + (group * plan->K + k) * y->strides[1] + b->p * y->strides[2] +
                        b->q * y->strides[3];
             for (ptrdiff_t i = 0; i < passes; ++i) {
-                leaf.at = b->passes[i].at;
+                leaf.at = b->passes[i].at, leaf.tiles = b->passes[i].tiles;
                 leaf.x = from + b->passes[i].x;
                 leaf.y = (staged ? b->stage : to) + b->passes[i].y;
                 b->passes[i].run(&leaf);

@@ -105,33 +105,34 @@ static inline __attribute__((always_inline)) void CF_NAME(rows_any)(vec acc[ROW_
 static inline __attribute__((always_inline)) void CF_NAME(rows)(const cf_rows *t, const int M, const int V,
                                                                 const int R, const int S, const int shift)
 {
-    ptrdiff_t at[ROW_MAX];
-    const CF_REAL *x[ROW_MAX];
-    ROW_UNROLL for (int v = 0; v < V; ++v) at[v] = t->at[v], x[v] = (const CF_REAL *)t->x + at[v];
-    vec acc[ROW_MAX][ROW_MAX];
-    ROW_UNROLL for (int m = 0; m < M; ++m)
-        ROW_UNROLL for (int v = 0; v < V; ++v) acc[m][v] = (vec){0};
-    if (R != 0)
-        CF_NAME(rows_fixed)(acc, t, x, M, V, R, S, shift);
-    else
-        CF_NAME(rows_any)(acc, t, x, M, V);
-
     const vec bias = vec_fill(*(const CF_REAL *)t->bias);
-    ROW_UNROLL for (int m = 0; m < M; ++m)
-        ROW_UNROLL for (int v = 0; v < V; ++v) acc[m][v] += bias;
-    if (t->limits != NULL) {
-        const vec lo = vec_fill(((const CF_REAL *)t->limits)[0]), hi = vec_fill(((const CF_REAL *)t->limits)[1]);
-        ROW_UNROLL for (int m = 0; m < M; ++m)
-            ROW_UNROLL for (int v = 0; v < V; ++v) acc[m][v] = vec_clamp(acc[m][v], lo, hi);
-    }
     CF_REAL *const y = t->y;
     const ptrdiff_t y_row = t->y_row, count = t->count;
-    ROW_UNROLL for (int m = 0; m < M; ++m)
-        ROW_UNROLL for (int v = 0; v < V; ++v)
-            if (V == 1 && count < LANES)
-                vec_store_first(y + m * y_row, acc[m][v], count);
-            else
-                vec_store(y + m * y_row + at[v], acc[m][v]);
+    for (const ptrdiff_t *at = t->at, *const end = at + t->tiles * V; at != end; at += V) {
+        const CF_REAL *x[ROW_MAX];
+        ROW_UNROLL for (int v = 0; v < V; ++v) x[v] = (const CF_REAL *)t->x + at[v];
+        vec acc[ROW_MAX][ROW_MAX];
+        ROW_UNROLL for (int m = 0; m < M; ++m)
+            ROW_UNROLL for (int v = 0; v < V; ++v) acc[m][v] = (vec){0};
+        if (R != 0)
+            CF_NAME(rows_fixed)(acc, t, x, M, V, R, S, shift);
+        else
+            CF_NAME(rows_any)(acc, t, x, M, V);
+
+        ROW_UNROLL for (int m = 0; m < M; ++m)
+            ROW_UNROLL for (int v = 0; v < V; ++v) acc[m][v] += bias;
+        if (t->limits != NULL) {
+            const vec lo = vec_fill(((const CF_REAL *)t->limits)[0]), hi = vec_fill(((const CF_REAL *)t->limits)[1]);
+            ROW_UNROLL for (int m = 0; m < M; ++m)
+                ROW_UNROLL for (int v = 0; v < V; ++v) acc[m][v] = vec_clamp(acc[m][v], lo, hi);
+        }
+        ROW_UNROLL for (int m = 0; m < M; ++m)
+            ROW_UNROLL for (int v = 0; v < V; ++v)
+                if (V == 1 && count < LANES)
+                    vec_store_first(y + m * y_row, acc[m][v], count);
+                else
+                    vec_store(y + m * y_row + at[v], acc[m][v]);
+    }
 }
 
 #undef ROW_MAX

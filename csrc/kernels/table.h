@@ -41,14 +41,14 @@ typedef struct {
 
 #define CF_TILE_SHAPES 5
 
-/* One plane, one filter, vectors along the row: for m < M output rows and V vectors of columns,
+/* One plane, one filter, vectors along the row: for m < M output rows and v < tiles * V vectors of columns,
      y[m * y_row + at[v] + lane] = clamp(bias + sum over r, s of  w[r * S + s] * input, limits)
      input of (m, v, r, s) at x + (r + m * shift) * x_row + cols[s] + at[v]
    Stored are whole vectors; if V = 1 and count < lanes, the first `count` lanes. The caller guarantees that the inputs
    are readable for whole vectors. */
 typedef struct {
     ptrdiff_t R, S, shift;
-    ptrdiff_t x_row, y_row, count;
+    ptrdiff_t x_row, y_row, count, tiles;
     const ptrdiff_t *cols, *at;
     const void *x, *w, *bias, *limits;
     void *y;
