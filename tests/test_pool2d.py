@@ -64,7 +64,8 @@ def test_of_zeros_the_first_column_by_column_is_shown(isa, data_format, kernel, 
     def first_zero(window):
         return np.signbit(next(value for value in window.ravel(order="F") if value == 0))
 
-    for width, stride, dtype in itertools.product([*range(kernel[1], kernel[1] + 9), 41], [1, 2, 3], ["f2", "f4", "f8"]):
+    widths = [*range(kernel[1], kernel[1] + 9), 41]
+    for width, stride, dtype in itertools.product(widths, [1, 2, 3], ["f2", "f4", "f8"]):
         x = rng.choice([-0.0, 0.0], (20, 12, width)).astype(dtype)
         planes = x if data_format == "NCHW" else np.ascontiguousarray(x.transpose(1, 2, 0))
         y = max_pool2d(planes, kernel, stride=stride, data_format=data_format)

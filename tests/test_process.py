@@ -136,9 +136,9 @@ def test_import_brings_nothing_heavy():
 
 
 def test_import_is_fast():
-    """Beside NumPy, in a fresh process, in milliseconds of processor time: the best of a few, more on a busy machine."""
-    code = "import numpy, time; t = time.process_time(); import convfast; print((time.process_time() - t) * 1000)"
-    assert any(float(run_child(code)) < 30 for _ in range(20))
+    """Beside NumPy, in a fresh process: the best of five, in milliseconds of this thread. (A BLAS may spin.)"""
+    code = "import numpy, time; t = time.thread_time(); import convfast; print((time.thread_time() - t) * 1000)"
+    assert min(float(run_child(code)) for _ in range(5)) < 30
 
 
 # ---------------------------------------------------------------------------------------------------------------------
