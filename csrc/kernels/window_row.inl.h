@@ -133,8 +133,11 @@ static inline __attribute__((always_inline)) void CF_NAME(reduce_row)(CF_REAL *r
         return;
     }
     ptrdiff_t i = 0;
+    const int far = !__builtin_constant_p(count) && (taps[1] - taps[0]) * (ptrdiff_t)sizeof(CF_REAL) >= FAR;
+    for (; far && i + 8 * LANES <= n; i += 8 * LANES)
+        CF_NAME(reduce_some)(to + i, from + i, taps, count, 8, divisor);
     for (; !__builtin_constant_p(count) && i + 4 * LANES <= n; i += 4 * LANES)
-        CF_NAME(reduce_four)(to + i, from + i, taps, count, divisor);
+        CF_NAME(reduce_some)(to + i, from + i, taps, count, 4, divisor);
     for (; i < n; i += LANES) {
         if (i > n - LANES) i = n - LANES; /* the last vector overlaps the one before it */
         const vec value = CF_NAME(reduce)(from + i, taps, count);
@@ -236,4 +239,5 @@ static const cf_window_leaves CF_NAME(leaves) = {
 
 #undef COMBINE
 #undef COMBINE_ONE
+#undef FAR
 #undef WINDOW_UNROLL
