@@ -119,12 +119,12 @@ typedef struct {
      input      V = B^T d B of the 6x6 cells d at x + i * row + j * col
      output     y + i * row + j * col = clamp(A^T M A + bias, limits) for the 4x4 outputs; limits as in cf_tile;
                 0 if one of them, before bias and clamp, is not a finite number
-     filters    U = G g G^T of 3x3 filters g [9][n], computed in float64, rounded once */
+     filters    U = G g G^T of 3x3 filters g, the taps `tap` elements apart, computed in float64, rounded once */
 typedef struct {
     void (*input)(const float *x, ptrdiff_t row, ptrdiff_t col, ptrdiff_t n, float *v, ptrdiff_t pitch);
     int (*output)(const float *m, ptrdiff_t pitch, ptrdiff_t n, const float *bias, const float *limits, float *y,
                   ptrdiff_t row, ptrdiff_t col);
-    void (*filters)(const float *g, ptrdiff_t n, float *u, ptrdiff_t pitch);
+    void (*filters)(const float *g, ptrdiff_t tap, ptrdiff_t n, float *u, ptrdiff_t pitch);
 } cf_winograd;
 
 /* All leaves for one compute type. */

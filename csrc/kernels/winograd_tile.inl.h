@@ -99,13 +99,13 @@ static inline __attribute__((always_inline)) void transform_filter(const winogra
     u[5] = g[2];
 }
 
-static void winograd_filters(const float *g, ptrdiff_t n, float *u, ptrdiff_t pitch)
+static void winograd_filters(const float *g, ptrdiff_t tap, ptrdiff_t n, float *u, ptrdiff_t pitch)
 {
     for (ptrdiff_t k = 0; k < n; k += HALF_LANES) {
         winograd_wide half[6][3], column[3], out[6];
         for (int s = 0; s < 3; ++s) {
             WINOGRAD_UNROLL for (int r = 0; r < 3; ++r)
-                column[r] = __builtin_convertvector(*(const winograd_unaligned *)(g + (3 * r + s) * n + k), winograd_wide);
+                column[r] = __builtin_convertvector(*(const winograd_unaligned *)(g + (3 * r + s) * tap + k), winograd_wide);
             transform_filter(column, out);
             WINOGRAD_UNROLL for (int i = 0; i < 6; ++i) half[i][s] = out[i];
         }
