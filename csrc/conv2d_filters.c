@@ -54,6 +54,7 @@ typedef struct {
     char *packed;
     cf_load_run load;
     int plain; /* numbers of w are of the compute type, at whole indices */
+    ptrdiff_t panels; /* of a task */
 } pack_job;
 
 /* Any layout; at its best where filters stand side by side in memory (R, S, C, K): for each term a run of filters, cut
@@ -187,7 +188,7 @@ static int one_run(const cf_conv2d_plan *plan, const cf_array *w)
            (plan->C == 1 || w->strides[1] == R * S * w->strides[3]);
 }
 
-/* Panels of one task: long reads from each row of filters, not too many places to write to at once. */
+/* Panels of one task, at most: long reads from each row of filters, not too many places to write to at once. */
 #define PANELS_EACH 8
 
 static void pack_panels(const void *context, ptrdiff_t task, char *workspace)
@@ -195,9 +196,9 @@ static void pack_panels(const void *context, ptrdiff_t task, char *workspace)
     (void)workspace;
     const pack_job *job = context;
     const cf_conv2d_plan *plan = job->plan;
-    const ptrdiff_t tasks = cf_ceil_div(plan->panels, PANELS_EACH), g = task / tasks, first = task % tasks * PANELS_EACH;
+    const ptrdiff_t tasks = cf_ceil_div(plan->panels, job->panels), g = task / tasks, first = task % tasks * job->panels;
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), panel_bytes = plan->C * plan->taps * plan->panel * size;
-    const ptrdiff_t panels = cf_min(PANELS_EACH, plan->panels - first);
+    const ptrdiff_t panels = cf_min(job->panels, plan->panels - first);
     const ptrdiff_t filters = cf_min(panels * plan->panel, plan->K - first * plan->panel);
     const char *w = job->w->data + (g * plan->K + first * plan->panel) * job->w->strides[0];
     char *to = job->packed + (g * plan->panels + first) * panel_bytes;
@@ -226,8 +227,10 @@ static void pack_panels(const void *context, ptrdiff_t task, char *workspace)
 
 void cf_conv2d_pack_filters(const cf_conv2d_plan *plan, const cf_array *w, char *packed)
 {
-    const pack_job job = {plan, w, packed, cf_loader(w->dtype, plan->compute), cf_is_plain(w, plan->compute)};
-    const ptrdiff_t tasks = plan->shape.groups * cf_ceil_div(plan->panels, PANELS_EACH);
     const double elements = (double)plan->packed_bytes / (double)cf_compute_bytes(plan->compute);
-    cf_parallel_for(tasks, cf_threads_for(elements / PACKED_PER_MICROSECOND, tasks), pack_panels, &job, NULL, 0);
+    const ptrdiff_t panels = cf_mul(plan->shape.groups, plan->panels);
+    const int threads = cf_threads_for(elements / PACKED_PER_MICROSECOND, panels);
+    const ptrdiff_t each = cf_min(cf_min(PANELS_EACH, plan->panels), cf_ceil_div(panels, threads));
+    const pack_job job = {plan, w, packed, cf_loader(w->dtype, plan->compute), cf_is_plain(w, plan->compute), each};
+    cf_parallel_for(plan->shape.groups * cf_ceil_div(plan->panels, each), threads, pack_panels, &job, NULL, 0);
 }
