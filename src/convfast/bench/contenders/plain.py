@@ -75,13 +75,18 @@ def windows(x, kernel, stride, dilation=(1, 1), writeable=False):
     return view[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
 
 
+def seen_cells(layer, x):
+    """(N, groups, C / groups * R * S, P * Q): a copy."""
+    N, _, P, Q = layer.output_shape
+    padded = np.pad(x, sides(layer.padding)) if any(layer.padding) else x
+    seen = windows(padded, (layer.R, layer.S), layer.stride, layer.dilation)
+    return seen.transpose(0, 1, 4, 5, 2, 3).reshape(N, layer.groups, -1, P * Q)
+
+
 def columns(layer, x, w):
     N, K, P, Q = layer.output_shape
     g = layer.groups
-    padded = np.pad(x, sides(layer.padding)) if any(layer.padding) else x
-    seen = windows(padded, (layer.R, layer.S), layer.stride, layer.dilation)
-    cells = seen.transpose(0, 1, 4, 5, 2, 3).reshape(N, g, -1, P * Q)
-    return np.matmul(w.reshape(g, K // g, -1), cells).reshape(N, K, P, Q)
+    return np.matmul(w.reshape(g, K // g, -1), seen_cells(layer, x)).reshape(N, K, P, Q)
 
 
 def input_columns(layer, grad, w):
@@ -101,10 +106,7 @@ def input_columns(layer, grad, w):
 def weight_columns(layer, x, grad):
     N, K, P, Q = layer.output_shape
     g = layer.groups
-    padded = np.pad(x, sides(layer.padding)) if any(layer.padding) else x
-    seen = windows(padded, (layer.R, layer.S), layer.stride, layer.dilation)
-    cells = seen.transpose(0, 1, 4, 5, 2, 3).reshape(N, g, -1, P * Q)
-    each = np.matmul(grad.reshape(N, g, K // g, P * Q), cells.transpose(0, 1, 3, 2))
+    each = np.matmul(grad.reshape(N, g, K // g, P * Q), seen_cells(layer, x).transpose(0, 1, 3, 2))
     return each.sum(axis=0).reshape(layer.w_shape)
 
 
