@@ -96,12 +96,13 @@ static const char *refuses(const cf_conv2d_plan *plan)
 static void size_band(cf_conv2d_plan *plan)
 {
     const cf_conv2d_shape *s = &plan->shape;
-    const ptrdiff_t lanes = plan->leaves->lanes, most = SLAB_BYTES;
+    const ptrdiff_t lanes = plan->leaves->lanes;
     const ptrdiff_t narrow = plan->pixels != NULL ? plan->pixels->M : 8 * lanes;
-    ptrdiff_t rows = cf_min(s->h.out, most), cols = cf_min(s->w.out, most);
-    while (cols > narrow && slab_bytes(plan, cf_min(rows, 2 * SHARED_ROWS), cols) > most) cols = cf_ceil_div(cols, 2);
+    ptrdiff_t rows = cf_min(s->h.out, SLAB_BYTES), cols = cf_min(s->w.out, SLAB_BYTES);
+    while (cols > narrow && slab_bytes(plan, cf_min(rows, 2 * SHARED_ROWS), cols) > SLAB_BYTES)
+        cols = cf_ceil_div(cols, 2);
     if (plan->pixels == NULL) cols = cf_min(s->w.out, cf_round_up(cols, lanes));
-    while (rows > SHARED_ROWS && slab_bytes(plan, rows, cols) > most) rows -= cf_ceil_div(rows, 8);
+    while (rows > SHARED_ROWS && slab_bytes(plan, rows, cols) > SLAB_BYTES) rows -= cf_ceil_div(rows, 8);
     while (rows > 1 && slab_bytes(plan, rows, cols) > SMALLEST_SLAB_BYTES) --rows;
     while (cols > lanes && slab_bytes(plan, rows, cols) > SMALLEST_SLAB_BYTES) cols = cf_max(lanes, cols / 2);
     if (rows > SHARED_ROWS && rows < s->h.out) rows -= rows % SHARED_ROWS; /* only the last band repeats rows */
@@ -223,14 +224,6 @@ static int has_vectors(const cf_conv2d_job *job)
     return job->x_plain && plan->shape.w.stride == 1 && job->x->strides[3] == size;
 }
 
-/* The outputs [*begin, *end) of [first, first + count) whose windows lie in the array. */
-static void inside(const cf_axis *a, ptrdiff_t first, ptrdiff_t count, ptrdiff_t *begin, ptrdiff_t *end)
-{
-    const ptrdiff_t last = a->in + a->pad_before - cf_axis_reach(a) - 1; /* where a window may begin */
-    *begin = cf_min(first + count, cf_max(first, cf_ceil_div(a->pad_before, a->stride)));
-    *end = cf_max(*begin, last < 0 ? *begin : cf_min(first + count, last / a->stride + 1));
-}
-
 /* Whether `rows` x `cols` outputs of a band gain more by reading x in place than the frame around them costs. */
 #define FRAMED_VECTORS 24 /* a strip beside a row costs a vector: bench_conv2d, planes and mobilenet */
 static int is_worth_a_frame(const cf_band *b, ptrdiff_t rows, ptrdiff_t cols)
@@ -257,8 +250,8 @@ static void run_band(const cf_band *b)
     const cf_conv2d_plan *plan = b->job->plan;
     const ptrdiff_t p = b->p, q = b->q, p_end = p + b->rows, q_end = q + b->cols;
     ptrdiff_t top, bottom, left, right;
-    inside(&plan->shape.h, p, b->rows, &top, &bottom);
-    inside(&plan->shape.w, q, b->cols, &left, &right);
+    cf_axis_inside(&plan->shape.h, p, b->rows, &top, &bottom);
+    cf_axis_inside(&plan->shape.w, q, b->cols, &left, &right);
     const int narrow = plan->pixels == NULL && right - left < plan->leaves->lanes;
     if (!has_vectors(b->job) || narrow || !is_worth_a_frame(b, bottom - top, right - left)) {
         run_rectangle(b, p, p_end, q, q_end, 0);

@@ -65,6 +65,13 @@ cf_status cf_axis_transpose(cf_axis *axis, cf_padding padding, ptrdiff_t extra)
     return axis->in < 1 ? CF_EMPTY_OUTPUT : CF_OK;
 }
 
+void cf_axis_inside(const cf_axis *a, ptrdiff_t first, ptrdiff_t count, ptrdiff_t *begin, ptrdiff_t *end)
+{
+    const ptrdiff_t last = a->in + a->pad_before - cf_axis_reach(a) - 1; /* where a window may begin */
+    *begin = cf_min(first + count, cf_max(first, cf_ceil_div(a->pad_before, a->stride)));
+    *end = cf_max(*begin, last < 0 ? *begin : cf_min(first + count, last / a->stride + 1));
+}
+
 /* Bytes of the largest element times all sizes must stay addressable; a size of zero hides no other size. */
 static int too_many(ptrdiff_t a, ptrdiff_t b, ptrdiff_t c, ptrdiff_t d)
 {

@@ -20,6 +20,9 @@ static inline ptrdiff_t cf_axis_covered(const cf_axis *axis, ptrdiff_t outputs)
     return cf_add(cf_mul(outputs - 1, axis->stride), cf_axis_reach(axis) + 1);
 }
 
+/* The outputs [*begin, *end) of [first, first + count) whose windows lie in the array. */
+void cf_axis_inside(const cf_axis *a, ptrdiff_t first, ptrdiff_t count, ptrdiff_t *begin, ptrdiff_t *end);
+
 /* 1x1, stride 1, no padding: rows that follow each other in memory are one long row, with fewer ragged ends. */
 int cf_is_pointwise(const cf_conv2d_options *options, const ptrdiff_t x_shape[4], const ptrdiff_t w_shape[4]);
 void cf_join_rows(ptrdiff_t shape[4]);
