@@ -7,7 +7,6 @@
    Fork: libgomp's pool of threads does not survive fork(), and a child that enters a parallel region waits for it for
    ever. The pool belongs to the calling thread, so in a forked child the region runs on a fresh helper thread, which
    has no stale pool (0.1 ms), and serially if there can be no helper. */
-#define _GNU_SOURCE
 #include "parallel.h"
 
 #include "convfast.h"
@@ -22,9 +21,6 @@
 #ifndef _WIN32
 #include <pthread.h>
 #include <unistd.h>
-#endif
-#ifdef __linux__
-#include <sched.h>
 #endif
 
 /* A region costs 1 to 2 us hot, but waiting threads spin for milliseconds: not for less than this. */
@@ -113,6 +109,7 @@ static int from_environment(const char *name)
     return n < 1 ? 0 : n > THREADS_MAX ? THREADS_MAX : (int)n;
 }
 
+#ifdef _OPENMP
 #ifdef __linux__
 /* The CPU quota of the control group, rounded up; 0 if there is none. */
 static int quota_cpus(void)
@@ -132,16 +129,16 @@ static int quota_cpus(void)
     const int cpus = (int)(quota / period);
     return cpus + (cpus * period < quota);
 }
+#else
+static int quota_cpus(void) { return 0; }
+#endif
 
+/* Not the CPUs that this thread may use: where OMP_PROC_BIND is set, that is one. */
 static int usable_cpus(void)
 {
-    cpu_set_t set;
-    int cpus = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    const int quota = quota_cpus();
+    const int cpus = omp_get_num_procs(), quota = quota_cpus();
     return quota > 0 && quota < cpus ? quota : cpus;
 }
-#elif defined(_OPENMP)
-static int usable_cpus(void) { return omp_get_num_procs(); }
 #else
 static int usable_cpus(void) { return 1; }
 #endif

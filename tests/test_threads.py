@@ -203,6 +203,11 @@ def test_threads_at_the_start():
     assert 1 <= start_value() <= len(os.sched_getaffinity(0))
 
 
+def test_threads_bound_to_cpus_are_counted_all():
+    """OpenMP then binds the thread that imports it to one CPU."""
+    assert start_value(OMP_PROC_BIND="true") == start_value()
+
+
 def test_threads_at_the_start_follow_affinity():
     code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); import convfast\n"
     assert int(run_child(code + "print(convfast.get_num_threads())", CONVFAST_NUM_THREADS="", OMP_NUM_THREADS="")) == 1
