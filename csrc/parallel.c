@@ -1,29 +1,34 @@
 /* parallel.c — threads: how many, and how they share tasks. The only file that knows OpenMP.
 
-   Tasks are handed out by an atomic counter; which thread computes one never changes its result. Workspaces are
-   claimed by a counter too, not by omp_get_thread_num(): when two OpenMP runtimes are half-mixed in a process, every
-   thread may believe it is number 0.
+   Tasks are handed out by an atomic counter; which thread computes one never changes its result.
+
+   OpenMP starts the threads, once; between jobs they wait here, not at OpenMP's barriers. At a barrier the caller waits
+   for every thread, and libgomp spins for milliseconds: where the machine is busy, or Linux wakes two threads on one
+   CPU, as it often does after a pause, each holds up the other, and a call of 1.5 ms takes 6 to 12. Here a caller waits
+   only for helpers that have begun.
+
+   Several callers: the team helps one at a time; the others meanwhile work alone.
 
    Fork: libgomp's pool of threads does not survive fork(), and a child that enters a parallel region waits for it for
-   ever. The pool belongs to the calling thread, so in a forked child the region runs on a fresh helper thread, which
-   has no stale pool (0.1 ms), and serially if there can be no helper. */
+   ever. The pool belongs to the thread that entered the region: here one that is started for it, so a child that
+   starts a team of its own has a fresh pool. */
+#define _GNU_SOURCE
 #include "parallel.h"
 
 #include "convfast.h"
 
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
 #ifndef _WIN32
 #include <pthread.h>
-#include <unistd.h>
+#include <sched.h>
 #endif
 
-/* A region costs 1 to 2 us hot, but waiting threads spin for milliseconds: not for less than this. */
+/* Handing over a job costs less than a microsecond while the helpers look for it, some 10 to wake them, and they look
+   for milliseconds: not for less work than this. */
 #define PARALLEL_MICROSECONDS 15.0
 #define THREADS_MAX 1024
 
@@ -49,31 +54,169 @@ static void work(job *j)
 }
 
 #ifdef _OPENMP
-static void *region(void *argument)
+#define HELPER_LOOKS 100000 /* for the next job, some 5 ms, before a helper sleeps */
+#define YIELD_LOOKS 500     /* that giving the CPU away counts for */
+#define CALLER_LOOKS 2000   /* for the helpers' last tasks, some 50 us, before a caller sleeps */
+#define CLOSED (1 << 30)
+
+/* A helper that comes late must not touch a job that has ended: it enters by the door, which counts who is inside, and
+   leaves at once if the door is closed. */
+typedef struct {
+    atomic_int taken;  /* by a caller */
+    job *job;
+    atomic_int cpu;    /* of the last caller */
+    atomic_int door;   /* helpers inside, and CLOSED while there is nothing to help with */
+    atomic_int call;   /* number of the last job */
+    atomic_int asleep; /* helpers that must be woken for the next one */
+    int helpers;       /* that were asked of OpenMP; 0: there is no team */
+    atomic_int dismissed;
+    atomic_int number; /* of the next helper that starts */
+    pthread_t host;    /* the thread of the parallel region */
+    pthread_mutex_t lock;
+    pthread_cond_t called, left;
+} team;
+
+#define NO_TEAM                                                                                                        \
+    {.door = CLOSED, .cpu = -1, .lock = PTHREAD_MUTEX_INITIALIZER, .called = PTHREAD_COND_INITIALIZER,                 \
+     .left = PTHREAD_COND_INITIALIZER}
+
+static team the_team = NO_TEAM;
+
+static void rest(void)
 {
-    job *j = argument;
-#pragma omp parallel num_threads(j->threads)
-    work(j);
+#if defined(__x86_64__) || defined(__i386__)
+    __asm__ volatile("pause");
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static int this_cpu(void)
+{
+#ifdef __linux__
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+/* The number of the next job after job `last`. */
+static int wait_for_call(team *t, int last)
+{
+    int call = last;
+    for (int looks = 0; looks < HELPER_LOOKS && call == last; ++looks) {
+        const int cpu = this_cpu();
+        if (cpu >= 0 && cpu == atomic_load(&t->cpu)) { /* in the caller's way, until the system parts them */
+            sched_yield();
+            looks += YIELD_LOOKS;
+        } else {
+            rest();
+        }
+        call = atomic_load(&t->call);
+    }
+    if (call != last) return call;
+    pthread_mutex_lock(&t->lock);
+    atomic_fetch_add(&t->asleep, 1);
+    while ((call = atomic_load(&t->call)) == last) pthread_cond_wait(&t->called, &t->lock);
+    atomic_fetch_sub(&t->asleep, 1);
+    pthread_mutex_unlock(&t->lock);
+    return call;
+}
+
+static void help(team *t, int call)
+{
+    const int number = atomic_fetch_add(&t->number, 1);
+    while (!atomic_load(&t->dismissed)) {
+        if (atomic_fetch_add(&t->door, 1) < CLOSED && number < t->job->threads - 1) work(t->job);
+        if (atomic_fetch_sub(&t->door, 1) == CLOSED + 1) { /* the last one of a job whose caller may sleep */
+            pthread_mutex_lock(&t->lock);
+            pthread_cond_signal(&t->left);
+            pthread_mutex_unlock(&t->lock);
+        }
+        call = wait_for_call(t, call);
+    }
+}
+
+static void wake(team *t)
+{
+    pthread_mutex_lock(&t->lock);
+    pthread_cond_broadcast(&t->called);
+    pthread_mutex_unlock(&t->lock);
+}
+
+static void wait_for_helpers(team *t)
+{
+    for (int looks = 0; looks < CALLER_LOOKS; ++looks, rest())
+        if (atomic_load(&t->door) == CLOSED) return;
+    pthread_mutex_lock(&t->lock);
+    while (atomic_load(&t->door) != CLOSED) pthread_cond_wait(&t->left, &t->lock);
+    pthread_mutex_unlock(&t->lock);
+}
+
+static void sleep_until_dismissed(team *t)
+{
+    pthread_mutex_lock(&t->lock);
+    while (!atomic_load(&t->dismissed)) pthread_cond_wait(&t->called, &t->lock);
+    pthread_mutex_unlock(&t->lock);
+}
+
+static void *host(void *argument)
+{
+    team *t = argument;
+    const int call = atomic_load(&t->call);
+    /* With OMP_PROC_BIND this thread is bound to the first CPU, where the caller most likely works: it helps nobody. */
+    const int bound = omp_get_proc_bind() != omp_proc_bind_false;
+    const pthread_t self = pthread_self();
+#pragma omp parallel num_threads(t->helpers + bound)
+    if (bound && pthread_equal(pthread_self(), self))
+        sleep_until_dismissed(t);
+    else
+        help(t, call);
     return NULL;
 }
 
-static atomic_int forked; /* this process is the child of a fork */
+static void after_fork(void) { the_team = (team)NO_TEAM; }
 
-static void after_fork(void) { atomic_store(&forked, 1); }
+/* Whether there is a team of so many helpers. */
+static int gather(team *t, int helpers)
+{
+    static int prepared;
+    if (t->helpers >= helpers) return 1;
+    if (!prepared) prepared = pthread_atfork(NULL, NULL, after_fork) == 0;
+    if (!prepared) return 0;
+    if (t->helpers > 0) {
+        atomic_store(&t->dismissed, 1);
+        atomic_fetch_add(&t->call, 1);
+        wake(t);
+        pthread_join(t->host, NULL);
+        atomic_store(&t->dismissed, 0);
+    }
+    atomic_store(&t->number, 0);
+    t->helpers = helpers;
+    if (pthread_create(&t->host, NULL, host, t) != 0) t->helpers = 0;
+    return t->helpers > 0;
+}
 
 static void share(job *j)
 {
-    static atomic_flag registered = ATOMIC_FLAG_INIT;
-    if (!atomic_flag_test_and_set(&registered)) pthread_atfork(NULL, NULL, after_fork);
-    if (!atomic_load_explicit(&forked, memory_order_relaxed)) {
-        region(j);
+    team *t = &the_team;
+    if (atomic_exchange(&t->taken, 1)) { /* it helps another caller */
+        work(j);
         return;
     }
-    pthread_t helper;
-    if (pthread_create(&helper, NULL, region, j) == 0)
-        pthread_join(helper, NULL);
-    else
+    if (gather(t, j->threads - 1)) {
+        t->job = j;
+        atomic_store(&t->cpu, this_cpu());
+        atomic_fetch_sub(&t->door, CLOSED);
+        atomic_fetch_add(&t->call, 1);
+        if (atomic_load(&t->asleep) > 0) wake(t);
         work(j);
+        atomic_fetch_add(&t->door, CLOSED);
+        wait_for_helpers(t);
+    } else {
+        work(j);
+    }
+    atomic_store(&t->taken, 0);
 }
 #else
 static void share(job *j) { work(j); }
@@ -110,33 +253,10 @@ static int from_environment(const char *name)
 }
 
 #ifdef _OPENMP
-#ifdef __linux__
-/* The CPU quota of the control group, rounded up; 0 if there is none. */
-static int quota_cpus(void)
-{
-    double quota = -1, period = 0;
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r"); /* version 2: "200000 100000" or "max 100000" */
-    if (file != NULL) {
-        if (fscanf(file, "%lf %lf", &quota, &period) != 2) quota = -1;
-        fclose(file);
-    } else {
-        FILE *q = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "r"), *p = fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "r");
-        if (q == NULL || p == NULL || fscanf(q, "%lf", &quota) != 1 || fscanf(p, "%lf", &period) != 1) quota = -1;
-        if (q != NULL) fclose(q);
-        if (p != NULL) fclose(p);
-    }
-    if (quota <= 0 || period <= 0) return 0;
-    const int cpus = (int)(quota / period);
-    return cpus + (cpus * period < quota);
-}
-#else
-static int quota_cpus(void) { return 0; }
-#endif
-
 /* Not the CPUs that this thread may use: where OMP_PROC_BIND is set, that is one. */
 static int usable_cpus(void)
 {
-    const int cpus = omp_get_num_procs(), quota = quota_cpus();
+    const int cpus = omp_get_num_procs(), quota = cf_quota_cpus();
     return quota > 0 && quota < cpus ? quota : cpus;
 }
 #else
