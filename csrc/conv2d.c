@@ -40,7 +40,7 @@ static int can_view(const cf_conv2d_plan *plan, const cf_array *x)
     if (plan->algorithm != &cf_conv2d_direct || !is_compute_type(x->dtype, plan->compute) || !is_indexable(x, size))
         return 0;
     if (h->pad_before != 0 || h->pad_after != 0 || w->pad_before != 0 || w->pad_after != 0) return 0;
-    if (plan->C * plan->taps > CF_VIEW_TERMS_MAX || plan->exact_blocks) return 0;
+    if (plan->exact_blocks) return 0;
     return plan->filters_are_vectors || (w->stride == 1 && x->strides[3] == size && plan->K <= VIEW_FILTERS_MAX);
 }
 
@@ -49,14 +49,13 @@ static int has_vectors(const cf_conv2d_plan *plan, const cf_array *a)
     return is_compute_type(a->dtype, plan->compute) && is_indexable(a, (ptrdiff_t)cf_compute_bytes(plan->compute));
 }
 
-/* Whether tiles can write whole vectors into y. */
+/* Whether tiles can write whole vectors into y; sums that grow block by block need room there for whole panels. */
 static int can_write(const cf_conv2d_plan *plan, const cf_array *y)
 {
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
-    if (!has_vectors(plan, y)) return 0;
+    if (!has_vectors(plan, y) || (plan->blocks > 1 && plan->K % plan->panel != 0)) return 0;
     if (plan->filters_are_vectors) return y->strides[1] == size;
-    const ptrdiff_t last_cols = plan->shape.w.out - (plan->col_tasks - 1) * plan->cols;
-    return y->strides[3] == size && cf_min(last_cols, plan->cols) >= plan->leaves->lanes;
+    return y->strides[3] == size && plan->shape.w.out / plan->col_tasks >= plan->leaves->lanes;
 }
 
 /* {low, high} between which results are clamped, in every compute type; NULL without activation. */

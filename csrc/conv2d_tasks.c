@@ -22,6 +22,12 @@
 #define STORE_CYCLES 0.4            /* of one output, after its sum */
 #define TRANSPOSED_STORE_CYCLES 1.0 /* the same from pixels to planes */
 
+cf_places cf_conv2d_places(const cf_conv2d_plan *plan, ptrdiff_t pixels)
+{
+    const ptrdiff_t M = plan->tile->M, tiles = cf_ceil_div(pixels, M), shorter = cf_min(tiles, tiles * M - pixels);
+    return (cf_places){tiles * M - shorter, (tiles - shorter) * M};
+}
+
 static ptrdiff_t vectors(const cf_conv2d_plan *plan, ptrdiff_t rows, ptrdiff_t cols)
 {
     return cf_round_up(rows * cf_ceil_div(cols, plan->leaves->lanes), plan->tile->V);
@@ -42,7 +48,8 @@ static int fits(const cf_conv2d_plan *plan)
            stage_elements(plan, plan->rows, plan->cols) * size <= STAGE_BYTES;
 }
 
-/* The largest task that fits: all filters of a group if a block of them does, then as many rows, then columns. */
+/* The largest task that fits: all filters of a group if a block of them does, then as many rows, then columns. A task
+   that is a whole image takes more filters, if there is room for their outputs: its input is then laid out less often. */
 static void size_task(cf_conv2d_plan *plan)
 {
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
@@ -65,32 +72,34 @@ static void size_task(cf_conv2d_plan *plan)
         else
             break;
     }
+    const int whole = plan->rows == plan->shape.h.out && plan->cols == plan->shape.w.out;
+    const ptrdiff_t panel_stage = stage_elements(plan, plan->rows, plan->cols) / plan->panels_each * size;
+    if (whole) plan->panels_each = cf_max(plan->panels_each, cf_min(plan->panels, STAGE_BYTES / panel_stage));
 }
 
+/* Tasks share out evenly what there is. */
 static void count_tasks(cf_conv2d_plan *plan)
 {
     const cf_conv2d_shape *s = &plan->shape;
-    plan->row_tasks = cf_ceil_div(s->h.out, plan->rows);
-    plan->col_tasks = cf_ceil_div(s->w.out, plan->cols);
     plan->rows = cf_ceil_div(s->h.out, plan->row_tasks);
     plan->cols = cf_ceil_div(s->w.out, plan->col_tasks);
-    plan->panel_tasks = cf_ceil_div(plan->panels, plan->panels_each);
+    plan->panels_each = cf_ceil_div(plan->panels, plan->panel_tasks);
     plan->tasks = cf_mul(cf_mul(s->N, s->groups), cf_mul(cf_mul(plan->row_tasks, plan->col_tasks), plan->panel_tasks));
 }
 
-/* Tasks of equal size should share out evenly: cut rows, or filters where rows are few, a little finer. */
+/* Threads should have equally many tasks: cut a little finer. Each cut of rows reads the filters once more, each cut of
+   filters the input. */
 #define TASKS_PER_THREAD 8
 static void balance(cf_conv2d_plan *plan)
 {
     const int threads = plan->threads;
     for (int step = 1; step < 2 * threads && plan->tasks < TASKS_PER_THREAD * threads && plan->tasks % threads != 0; ++step) {
-        const int by_rows = plan->rows >= 2 * plan->tile->V && plan->rows > 1;
-        if (by_rows)
-            plan->rows = cf_max(1, cf_ceil_div(plan->shape.h.out, plan->row_tasks + 1));
-        else if (plan->panels_each > 1)
-            plan->panels_each = cf_ceil_div(plan->panels, plan->panel_tasks + 1);
+        const ptrdiff_t filters = plan->panels_each * plan->panel * plan->taps;
+        const int by_rows = plan->rows >= 2 * plan->tile->V && plan->rows * plan->cols > filters;
+        if (plan->panels_each > 1 && !by_rows)
+            ++plan->panel_tasks;
         else if (plan->rows > 1)
-            plan->rows = cf_ceil_div(plan->shape.h.out, plan->row_tasks + 1);
+            ++plan->row_tasks;
         else
             return;
         count_tasks(plan);
@@ -105,7 +114,7 @@ static double estimate(const cf_conv2d_plan *plan)
     plan->layout->steps(plan, &task, &row, &col);
     const ptrdiff_t flat = cf_ceil_div((plan->rows - 1) * row + plan->cols, plan->leaves->lanes);
     const ptrdiff_t outputs = plan->filters_are_vectors
-                                  ? cf_round_up(plan->rows * plan->cols, plan->tile->M) * plan->tile->V
+                                  ? cf_conv2d_places(plan, plan->rows * plan->cols).count * plan->tile->V
                                   : cf_min(cf_round_up(flat, plan->tile->V), vectors(plan, plan->rows, plan->cols)) *
                                         plan->tile->M;
     const double each = plan->filters_are_vectors ? 1 / TILES_PER_CYCLE
@@ -137,8 +146,7 @@ void cf_conv2d_share_tiles(cf_conv2d_plan *plan)
     plan->stage_bytes = aligned(stage_elements(plan, plan->rows, plan->cols), size);
     const ptrdiff_t places = plan->filters_are_vectors ? plan->rows * plan->cols + plan->tile->M
                                                        : vectors(plan, plan->rows, plan->cols) + plan->tile->V;
-    const ptrdiff_t terms = cf_max(CF_TAPS_MAX, cf_min(plan->C * plan->taps, CF_VIEW_TERMS_MAX));
-    plan->table_bytes = 6 * aligned(cf_max(cf_max(places, terms), 16), sizeof(ptrdiff_t));
+    plan->table_bytes = 6 * aligned(cf_max(places, CF_TAPS_MAX), sizeof(ptrdiff_t));
     plan->workspace_each = plan->slab_bytes + plan->stage_bytes + plan->table_bytes +
                            aligned(plan->tile->M * plan->tile->V * lanes, size) +
                            aligned(plan->panels_each * plan->panel, size);
@@ -150,6 +158,9 @@ void cf_conv2d_cut_tiles(cf_conv2d_plan *plan, const cf_conv2d_layout *layout)
 {
     plan->layout = layout;
     size_task(plan);
+    plan->row_tasks = cf_ceil_div(plan->shape.h.out, plan->rows);
+    plan->col_tasks = cf_ceil_div(plan->shape.w.out, plan->cols);
+    plan->panel_tasks = cf_ceil_div(plan->panels, plan->panels_each);
     count_tasks(plan);
     plan->microseconds = estimate(plan);
 }

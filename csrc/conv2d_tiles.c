@@ -19,24 +19,40 @@ typedef struct {
 
 /* The outputs of a task as the tiles see them. */
 typedef struct {
-    ptrdiff_t count; /* vectors of pixels, or pixels: a multiple of what a tile takes */
+    ptrdiff_t count; /* vectors of pixels, or pixels: as many as the tiles take */
+    ptrdiff_t tall;  /* of cf_places */
     ptrdiff_t pitch; /* elements between output rows in the stage (pixels orientation) */
     ptrdiff_t ld;    /* elements between filters in the stage; channels orientation: between pixels */
     char *y;         /* output (0, 0, 0) of the task, in y or in the stage */
     ptrdiff_t panel; /* bytes between panels there */
 } outputs;
 
+/* Where part `index` begins if `count` things are shared out evenly among `parts`. */
+static ptrdiff_t part(ptrdiff_t count, ptrdiff_t parts, ptrdiff_t index)
+{
+    return count / parts * index + cf_min(count % parts, index);
+}
+
+/* The number, one of `count`, that changes fastest in *index; it is taken off. */
+static ptrdiff_t take(ptrdiff_t *index, ptrdiff_t count)
+{
+    const ptrdiff_t number = *index % count;
+    *index /= count;
+    return number;
+}
+
 static cf_conv2d_task locate(const cf_conv2d_plan *plan, ptrdiff_t index)
 {
+    const ptrdiff_t H = plan->shape.h.out, W = plan->shape.w.out;
     cf_conv2d_task task;
-    /* Neighbouring tasks share filters: rows change fastest. */
-    task.p = index % plan->row_tasks * plan->rows, index /= plan->row_tasks;
-    task.q = index % plan->col_tasks * plan->cols, index /= plan->col_tasks;
-    task.panel = index % plan->panel_tasks * plan->panels_each, index /= plan->panel_tasks;
-    task.g = index % plan->shape.groups, task.n = index / plan->shape.groups;
-    task.rows = cf_min(plan->rows, plan->shape.h.out - task.p);
-    task.cols = cf_min(plan->cols, plan->shape.w.out - task.q);
-    task.panels = cf_min(plan->panels_each, plan->panels - task.panel);
+    /* Panels first: neighbours run side by side, and filters that two of them stream at once go from core to core. */
+    const ptrdiff_t panel = take(&index, plan->panel_tasks), row = take(&index, plan->row_tasks);
+    const ptrdiff_t col = take(&index, plan->col_tasks);
+    task.panel = part(plan->panels, plan->panel_tasks, panel);
+    task.panels = part(plan->panels, plan->panel_tasks, panel + 1) - task.panel;
+    task.p = part(H, plan->row_tasks, row), task.rows = part(H, plan->row_tasks, row + 1) - task.p;
+    task.q = part(W, plan->col_tasks, col), task.cols = part(W, plan->col_tasks, col + 1) - task.q;
+    task.g = take(&index, plan->shape.groups), task.n = index;
     return task;
 }
 
@@ -64,26 +80,30 @@ static void load_bias(const cf_conv2d_job *job, const cf_conv2d_task *task, void
                                                   job->bias.stride, cf_min(filters, plan->K - k));
 }
 
-/* x itself as the input: every term of every block is an offset into it. */
-static void view(const cf_conv2d_job *job, const cf_conv2d_task *task, cf_conv2d_input *input)
+/* x itself as the input: every term is an offset into it. */
+static void view(const cf_conv2d_job *job, const cf_conv2d_task *task, const cf_term_block *block,
+                 cf_conv2d_input *input)
 {
     const cf_conv2d_plan *plan = job->plan;
     const cf_axis *h = &plan->shape.h, *w = &plan->shape.w;
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), *strides = job->x->strides;
     const ptrdiff_t C = strides[1] / size, H = strides[2] / size, W = strides[3] / size;
-    input->x = job->x->data + task->n * strides[0] + task->g * plan->C * strides[1] +
+    const ptrdiff_t next_tap = plan->channels_innermost ? block->channels : 1;
+    const ptrdiff_t next_channel = plan->channels_innermost ? 1 : block->taps;
+    input->x = job->x->data + task->n * strides[0] + (task->g * plan->C + block->c) * strides[1] +
                task->p * h->stride * strides[2] + task->q * w->stride * strides[3];
-    input->row = cf_mul(h->stride, H); /* saturating: with one output nobody takes the step */
-    input->col = cf_mul(w->stride, W);
-    ptrdiff_t *taps = input->taps;
-    for (ptrdiff_t b = 0; b < plan->blocks; ++b) {
-        const cf_term_block block = cf_conv2d_block(plan, b);
-        for (ptrdiff_t i = 0; i < block.terms; ++i) {
-            const ptrdiff_t c = block.c + (plan->channels_innermost ? i % block.channels : i / block.taps);
-            const ptrdiff_t tap = block.tap + (plan->channels_innermost ? i / block.channels : i % block.taps);
-            *taps++ = c * C + tap / w->size * h->dilation * H + tap % w->size * w->dilation * W;
-        }
+    for (ptrdiff_t i = 0; i < block->taps; ++i) {
+        const ptrdiff_t r = (block->tap + i) / w->size, s = (block->tap + i) % w->size;
+        for (ptrdiff_t c = 0; c < block->channels; ++c)
+            input->taps[i * next_tap + c * next_channel] = r * h->dilation * H + s * w->dilation * W + c * C;
     }
+}
+
+static void view_steps(const cf_conv2d_job *job, ptrdiff_t *row, ptrdiff_t *col)
+{
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(job->plan->compute), *strides = job->x->strides;
+    *row = cf_mul(job->plan->shape.h.stride, strides[2] / size); /* saturating: with one output nobody takes the step */
+    *col = cf_mul(job->plan->shape.w.stride, strides[3] / size);
 }
 
 /* Where tiles write: y, or the stage. */
@@ -149,11 +169,13 @@ static void place_pixels(const cf_conv2d_job *job, const cf_conv2d_task *task, c
             parts->x_base[count] = p * input->row + q * input->col;
             parts->y_row[count] = (p * strides[2] + q * strides[3]) / size;
         }
-    for (; count % plan->tile->M != 0; ++count) {
+    const cf_places places = cf_conv2d_places(plan, count);
+    for (; count < places.count; ++count) { /* fill the last tile up with its last pixel */
         parts->x_base[count] = parts->x_base[count - 1];
         parts->y_row[count] = parts->y_row[count - 1];
     }
     out->count = count;
+    out->tall = places.tall;
     aim(job, task, parts, out);
     if (job->staged)
         for (ptrdiff_t i = 0; i < count; ++i) parts->y_row[i] = i * out->ld;
@@ -161,13 +183,13 @@ static void place_pixels(const cf_conv2d_job *job, const cf_conv2d_task *task, c
 }
 
 /* The last panel may hold fewer filters than a tile computes: a tile that may not write past them into y writes here. */
-static void copy_tail(const cf_conv2d_plan *plan, const cf_tile *tile, const ptrdiff_t *y_row, const ptrdiff_t *y_col,
-                      ptrdiff_t filters, char *y)
+static void copy_tail(const cf_conv2d_plan *plan, const cf_tile *tile, ptrdiff_t pixels, const ptrdiff_t *y_row,
+                      const ptrdiff_t *y_col, ptrdiff_t filters, char *y)
 {
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), vector = plan->leaves->lanes * size;
     const char *from = tile->y;
     if (plan->filters_are_vectors)
-        for (ptrdiff_t m = 0; m < plan->tile->M; ++m)
+        for (ptrdiff_t m = 0; m < pixels; ++m)
             memcpy(y + y_row[m] * size, from + m * plan->tile->V * vector, (size_t)(filters * size));
     else
         for (ptrdiff_t m = 0; m < filters; ++m)
@@ -175,15 +197,14 @@ static void copy_tail(const cf_conv2d_plan *plan, const cf_tile *tile, const ptr
                 memcpy(y + (y_row[m] + y_col[v]) * size, from + (m * plan->tile->V + v) * vector, (size_t)vector);
 }
 
-/* A tile of the task over the blocks [begin, end), of which `tile` holds what all tiles share. */
+/* The tiles of one block: `tile` holds what all of them share. */
 typedef struct {
     const cf_conv2d_job *job;
     const cf_conv2d_task *task;
     const pieces *parts;
     const outputs *out;
-    const char *w;         /* the task's first panel */
-    ptrdiff_t begin, end, panel_bytes;
-    cf_term_block block;   /* the first */
+    const char *w; /* the block's terms of the task's first panel */
+    ptrdiff_t panel_bytes;
     cf_tile tile;
 } sweeper;
 
@@ -194,46 +215,51 @@ static void run_tile(sweeper *s, ptrdiff_t i, ptrdiff_t panel)
     const ptrdiff_t filters = plan->K - (s->task->panel + panel) * plan->panel;
     const ptrdiff_t *y_row = s->parts->y_row + (plan->filters_are_vectors ? i : 0);
     const ptrdiff_t *y_col = s->parts->y_col + (plan->filters_are_vectors ? 0 : i);
-    const char *w = s->w + panel * s->panel_bytes;
+    const int shorter = plan->filters_are_vectors && i >= s->out->tall;
     char *y = s->out->y + panel * s->out->panel;
     const int tail = !s->job->staged && filters < plan->panel;
     cf_tile *tile = &s->tile;
     tile->x_base = s->parts->x_base + i;
+    tile->w = s->w + panel * s->panel_bytes;
     tile->bias = s->parts->bias + panel * plan->panel * size;
     tile->y = tail ? s->parts->tail : y;
     tile->y_row = tail ? s->parts->tail_row : y_row;
     tile->y_col = tail ? s->parts->tail_col : y_col;
-    cf_term_block block = s->block;
-    for (ptrdiff_t b = s->begin;;) {
-        tile->terms = block.terms;
-        tile->taps = s->parts->taps + (block.first - s->block.first);
-        tile->w = w + block.first * plan->panel * size;
-        tile->first = b == 0;
-        tile->last = b == plan->blocks - 1;
-        plan->tile->run(tile);
-        if (++b == s->end) break;
-        block = cf_conv2d_block(plan, b);
+    (shorter ? plan->tile->run_shorter : plan->tile->run)(tile);
+    if (tail) copy_tail(plan, tile, plan->tile->M - shorter, y_row, y_col, filters, y);
+}
+
+/* Vectors of filters, panel by panel: while the tiles of one are computed, the next one's filters are fetched. */
+static void sweep_pixels(sweeper *s, const char *next_block)
+{
+    const cf_conv2d_plan *plan = s->job->plan;
+    const ptrdiff_t M = plan->tile->M, tiles = cf_ceil_div(s->out->count, M);
+    const ptrdiff_t term = plan->panel * (ptrdiff_t)cf_compute_bytes(plan->compute);
+    s->tile.ahead_step = cf_ceil_div(term, tiles);
+    for (ptrdiff_t panel = 0; panel < s->task->panels; ++panel) {
+        s->tile.ahead = panel + 1 < s->task->panels ? s->w + (panel + 1) * s->panel_bytes : next_block;
+        for (ptrdiff_t i = 0; i < s->out->count; i += i < s->out->tall ? M : M - 1) {
+            run_tile(s, i, panel);
+            s->tile.ahead += s->tile.ahead_step * s->tile.terms;
+        }
     }
-    if (tail) copy_tail(plan, tile, y_row, y_col, filters, y);
 }
 
 static void sweep(const cf_conv2d_job *job, const cf_conv2d_task *task, const pieces *parts,
-                  const cf_conv2d_input *input, const outputs *out, ptrdiff_t begin, ptrdiff_t end)
+                  const cf_conv2d_input *input, const outputs *out, ptrdiff_t b)
 {
     const cf_conv2d_plan *plan = job->plan;
-    const cf_tile_shape *shape = plan->tile;
-    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
-    sweeper s = {.job = job, .task = task, .parts = parts, .out = out, .begin = begin, .end = end,
-                 .block = cf_conv2d_block(plan, begin),
-                 .panel_bytes = plan->C * plan->taps * plan->panel * size,
-                 .tile = {.x = input->x, .limits = job->limits,
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), filters = plan->panel * size;
+    const cf_term_block block = cf_conv2d_block(plan, b);
+    sweeper s = {.job = job, .task = task, .parts = parts, .out = out, .panel_bytes = plan->C * plan->taps * filters,
+                 .tile = {.x = input->x, .terms = block.terms, .taps = input->taps, .limits = job->limits,
+                          .first = b == 0, .last = b == plan->blocks - 1,
                           .error = plan->exact_blocks ? (ptrdiff_t)(plan->stage_bytes / 2) / size : 0}};
-    s.w = job->packed + (task->g * plan->panels + task->panel) * s.panel_bytes;
+    s.w = job->packed + (task->g * plan->panels + task->panel) * s.panel_bytes + block.first * filters;
     if (plan->filters_are_vectors)
-        for (ptrdiff_t panel = 0; panel < task->panels; ++panel)
-            for (ptrdiff_t i = 0; i < out->count; i += shape->M) run_tile(&s, i, panel);
+        sweep_pixels(&s, s.w + (s.tile.last ? 0 : block.terms * filters));
     else
-        for (ptrdiff_t i = 0; i < out->count; i += shape->V)
+        for (ptrdiff_t i = 0; i < out->count; i += plan->tile->V)
             for (ptrdiff_t panel = 0; panel < task->panels; ++panel) run_tile(&s, i, panel);
 }
 
@@ -250,17 +276,17 @@ void cf_conv2d_run_tiles(const void *context, ptrdiff_t index, char *workspace)
     for (ptrdiff_t m = 0; m < plan->tile->M; ++m) parts.tail_row[m] = m * plan->tile->V * plan->leaves->lanes;
     for (ptrdiff_t v = 0; v < plan->tile->V; ++v) parts.tail_col[v] = v * plan->leaves->lanes;
     if (job->view)
-        view(job, &task, &input);
+        view_steps(job, &input.row, &input.col);
     else
         plan->layout->steps(plan, &task, &input.row, &input.col);
     (plan->filters_are_vectors ? place_pixels : place_vectors)(job, &task, &input, &parts, &out);
-    if (job->view)
-        sweep(job, &task, &parts, &input, &out, 0, plan->blocks);
-    else
-        for (ptrdiff_t b = 0; b < plan->blocks; ++b) {
-            const cf_term_block block = cf_conv2d_block(plan, b);
+    for (ptrdiff_t b = 0; b < plan->blocks; ++b) {
+        const cf_term_block block = cf_conv2d_block(plan, b);
+        if (job->view)
+            view(job, &task, &block, &input);
+        else
             plan->layout->lay_out(job, &task, &block, parts.slab, &input);
-            sweep(job, &task, &parts, &input, &out, b, b + 1);
-        }
+        sweep(job, &task, &parts, &input, &out, b);
+    }
     if (job->staged) cf_conv2d_copy_stage(job, &task, out.y, out.ld, out.pitch);
 }

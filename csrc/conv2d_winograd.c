@@ -112,27 +112,25 @@ static const float *filters_of(const cf_winograd_work *w, ptrdiff_t e, ptrdiff_t
            (w->task.panel + panel) * w->plan->C * w->plan->panel;
 }
 
-/* Transformed filters of a group that do not stay in the second-level cache. */
-#define FAR_BYTES (4 << 20)
-
-/* M = V * U, 36 times. A panel of far filters is fetched while the tiles before it are computed, a share by each. */
+/* M = V * U, 36 times. A panel of filters is fetched while the tiles before it are computed, a share by each. */
 static void multiply(const cf_winograd_work *w)
 {
     const cf_conv2d_plan *plan = w->plan;
-    const ptrdiff_t panels = w->task.panels, term = plan->panel * (ptrdiff_t)sizeof(float);
-    const int far = w->filters.run * PRODUCTS * (ptrdiff_t)sizeof(float) > FAR_BYTES;
+    const ptrdiff_t panels = w->task.panels, term = plan->panel * (ptrdiff_t)sizeof(float), M = plan->tile->M;
+    const cf_places places = cf_conv2d_places(plan, w->task.tiles);
     cf_tile tile = {.terms = plan->C, .taps = cf_indices(w, w->at.channels), .y_col = cf_indices(w, w->at.vectors),
-                    .first = 1, .ahead_step = cf_ceil_div(term, cf_ceil_div(w->task.tiles, plan->tile->M))};
+                    .first = 1, .ahead_step = cf_ceil_div(term, cf_ceil_div(places.count, M))};
     for (ptrdiff_t i = 0; i < PRODUCTS * panels; ++i) {
         const ptrdiff_t e = i / panels, panel = i % panels, next = cf_min(i + 1, PRODUCTS * panels - 1);
         tile.x = cf_floats(w, w->at.v) + e * w->at.v_run;
         tile.y = cf_floats(w, w->at.m) + e * w->at.m_run + panel * plan->panel;
         tile.w = filters_of(w, e, panel);
         tile.ahead = (const char *)filters_of(w, next / panels, next % panels);
-        for (ptrdiff_t t = 0; t < w->task.tiles; t += plan->tile->M, tile.ahead += tile.ahead_step * plan->C) {
+        for (ptrdiff_t t = 0; t < places.count; t += t < places.tall ? M : M - 1) {
             tile.x_base = cf_indices(w, w->at.v_tiles) + t;
             tile.y_row = cf_indices(w, w->at.m_tiles) + t;
-            (far ? plan->tile->run_ahead : plan->tile->run)(&tile);
+            (t < places.tall ? plan->tile->run : plan->tile->run_shorter)(&tile);
+            tile.ahead += tile.ahead_step * plan->C;
         }
     }
 }
@@ -195,9 +193,10 @@ static void count_tasks(cf_conv2d_plan *plan)
 
 static double estimate(const cf_conv2d_plan *plan)
 {
-    const ptrdiff_t image = plan->grid_rows * plan->grid_cols, M = plan->tile->M, lanes = plan->leaves->lanes;
+    const ptrdiff_t image = plan->grid_rows * plan->grid_cols, lanes = plan->leaves->lanes;
     const double blocks = (double)cf_ceil_div(image, plan->tiles);
-    const double tiles = (double)(image / plan->tiles * plan->tiles + cf_round_up(image % plan->tiles, M));
+    const ptrdiff_t rest = image % plan->tiles;
+    const double tiles = (double)(image - rest + cf_conv2d_places(plan, rest).count);
     const double filters = (double)(plan->panels * plan->panel), C = (double)plan->C;
     const double multiply = PRODUCTS * tiles * C * filters / (double)lanes / VECTORS_PER_CYCLE;
     const double read = blocks * PRODUCTS * C * filters * sizeof(float) / FILTER_BYTES_PER_CYCLE;

@@ -12,7 +12,6 @@
 #include "kernels/table.h"
 
 #define CF_BLOCK_TERMS 288 /* a panel of filters and its input stay in a 32 KiB L1; 144 and 576 are slower */
-#define CF_VIEW_TERMS_MAX 4096 /* of a table of offsets into x itself */
 #define CF_BLOCKS_PLAIN 16     /* more block sums than this are added without loss: the promise of "highest" */
 #define CF_TAPS_MAX 1024   /* 31x31 filters still go to the direct algorithm whole */
 
@@ -104,6 +103,14 @@ ptrdiff_t cf_winograd_part(const cf_conv2d_plan *plan);
 void cf_winograd_take(cf_conv2d_plan *plan, ptrdiff_t filters);
 
 cf_term_block cf_conv2d_block(const cf_conv2d_plan *plan, ptrdiff_t index);
+
+/* Channels orientation: the fewest tiles that hold `pixels`, the first `tall` places in tiles of M, the others in tiles
+   of M - 1: 49 make four of 6 and five of 5. Of few pixels some places are left over. */
+typedef struct {
+    ptrdiff_t count, tall;
+} cf_places;
+
+cf_places cf_conv2d_places(const cf_conv2d_plan *plan, ptrdiff_t pixels);
 
 /* Everything a task needs to know. */
 struct cf_conv2d_job {

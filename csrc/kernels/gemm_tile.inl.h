@@ -2,8 +2,8 @@
 
    The M x V accumulators stay in registers over CF_CHAIN terms; each term costs V vector loads, M broadcasts and M * V
    multiply-adds, so a tile is as large as the register file allows. The input is found through a table of offsets
-   (`taps`), one per term: stride, dilation, phases and im2col are all just other tables. With `fetches` memory that the
-   next tile reads comes into the second-level cache meanwhile. */
+   (`taps`), one per term: stride, dilation, phases and im2col are all just other tables. Vectors of filters that the
+   next tiles read come into the second-level cache meanwhile, at no cost: a load has room beside the multiply-adds. */
 
 #define TILE_MAX 16 /* M, V and M * V / 2 are at most this */
 #define TILE_UNROLL _Pragma("GCC unroll 16")
@@ -25,11 +25,11 @@ static inline __attribute__((always_inline)) vec CF_NAME(add_exactly)(vec v, CF_
 }
 
 static inline __attribute__((always_inline)) void CF_NAME(tile)(const cf_tile *t, const int M, const int V,
-                                                                const int filters_are_vectors, const int fetches)
+                                                                const int filters_are_vectors)
 {
     const CF_REAL *restrict w = t->w;
     const ptrdiff_t *restrict tap = t->taps;
-    const char *ahead = t->ahead;
+    const char *ahead = t->ahead != NULL ? t->ahead : t->w;
     /* Arrays of constant size: with every index known after unrolling they become registers. */
     const CF_REAL *x[TILE_MAX];
     const int bases = filters_are_vectors ? M : V;
@@ -45,7 +45,7 @@ static inline __attribute__((always_inline)) void CF_NAME(tile)(const cf_tile *t
         const ptrdiff_t *const end = tap + (left < CF_CHAIN ? left : CF_CHAIN);
         while (tap != end) {
             const ptrdiff_t offset = *tap++;
-            if (fetches) __builtin_prefetch(ahead, 0, 2), ahead += t->ahead_step;
+            if (filters_are_vectors) __builtin_prefetch(ahead, 0, 2), ahead += t->ahead_step;
             vec b[TILE_MAX];
             TILE_UNROLL for (int v = 0; v < V; ++v)
                 b[v] = filters_are_vectors ? vec_load(w + v * LANES) : vec_load(x[v] + offset);

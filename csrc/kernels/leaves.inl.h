@@ -14,12 +14,12 @@
 #include "transpose.inl.h"
 
 #define X(M, V) \
-    static void CF_NAME(pixels_##M##x##V)(const cf_tile *t) { CF_NAME(tile)(t, M, V, 0, 0); }
+    static void CF_NAME(pixels_##M##x##V)(const cf_tile *t) { CF_NAME(tile)(t, M, V, 0); }
 CF_PIXEL_TILES
 #undef X
 #define X(M, V) \
-    static void CF_NAME(channels_##M##x##V)(const cf_tile *t) { CF_NAME(tile)(t, M, V, 1, 0); } \
-    static void CF_NAME(ahead_##M##x##V)(const cf_tile *t) { CF_NAME(tile)(t, M, V, 1, 1); }
+    static void CF_NAME(channels_##M##x##V)(const cf_tile *t) { CF_NAME(tile)(t, M, V, 1); } \
+    static void CF_NAME(shorter_##M##x##V)(const cf_tile *t) { CF_NAME(tile)(t, M - 1, V, 1); }
 CF_CHANNEL_TILES
 #undef X
 #define X(M, V) \
@@ -52,7 +52,7 @@ static const cf_leaves CF_NAME(leaves) = {
 #define X(M, V) {M, V, CF_NAME(pixels_##M##x##V), NULL},
     .pixels = {CF_PIXEL_TILES},
 #undef X
-#define X(M, V) {M, V, CF_NAME(channels_##M##x##V), CF_NAME(ahead_##M##x##V)},
+#define X(M, V) {M, V, CF_NAME(channels_##M##x##V), CF_NAME(shorter_##M##x##V)},
     .channels = {CF_CHANNEL_TILES},
 #undef X
 #define X(M, V) {M, V, CF_NAME(depthwise_##M##x##V)},

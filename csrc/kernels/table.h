@@ -29,14 +29,14 @@ typedef struct {
     void *y;
     ptrdiff_t error;
     int first, last;
-    const char *ahead; /* run_ahead brings memory from here on into the cache, ahead_step bytes for each term */
+    const char *ahead; /* channels: memory from here on is brought into the cache, ahead_step bytes for each term */
     ptrdiff_t ahead_step;
 } cf_tile;
 
 typedef struct {
     int M, V; /* M = 0 ends a list */
     void (*run)(const cf_tile *tile);
-    void (*run_ahead)(const cf_tile *tile); /* channels only: for filters read from beyond the second-level cache */
+    void (*run_shorter)(const cf_tile *tile); /* channels only: M - 1 pixels */
 } cf_tile_shape;
 
 #define CF_TILE_SHAPES 5
