@@ -14,6 +14,13 @@
 /* The smallest task (one row, one vector tile) must leave room for others in the second-level cache. */
 #define SMALLEST_SLAB_BYTES (256 << 10)
 
+/* Whether channels are laid out side by side, pixel by pixel: so a tile that reads pixels one by one touches fewer cache
+   lines. From planes it takes a vector of channels to do so by squares. */
+static int is_by_pixels(const cf_conv2d_plan *plan)
+{
+    return plan->filters_are_vectors && (plan->channels_last || plan->block_channels >= plan->leaves->lanes);
+}
+
 /* How one axis is laid out for `outputs` outputs: every `step`th cell makes a phase of `length` cells; tap i stands in
    phase i mod `phases`, as tap i + phases does. Where pixels are read one by one a single phase may hold every cell:
    it does unless the taps leave some out. */
@@ -27,7 +34,7 @@ static spread spread_of(const cf_conv2d_plan *plan, const cf_axis *a, ptrdiff_t 
 {
     const ptrdiff_t reach = (a->size - 1) * a->dilation;
     const ptrdiff_t phases = cf_min(a->size, a->stride / gcd(a->dilation, a->stride));
-    const int whole = plan->channels_innermost || (plan->filters_are_vectors && phases == a->stride);
+    const int whole = plan->filters_are_vectors && (phases == a->stride || (phases > 1 && is_by_pixels(plan)));
     if (whole) return (spread){1, 1, cf_add(cf_mul(outputs - 1, a->stride), reach + 1)};
     return (spread){a->stride, phases, cf_add(outputs, reach / a->stride)};
 }
@@ -43,14 +50,16 @@ static ptrdiff_t plane_elements(spread h, spread w)
 static ptrdiff_t elements(const cf_conv2d_plan *plan, ptrdiff_t rows, ptrdiff_t cols)
 {
     const spread h = spread_of(plan, &plan->shape.h, rows), w = spread_of(plan, &plan->shape.w, cols);
-    const ptrdiff_t plane = plan->channels_innermost ? cf_mul(h.length, w.length) : plane_elements(h, w);
+    const ptrdiff_t plane = is_by_pixels(plan) ? cf_mul(h.length, w.length) : plane_elements(h, w);
     return cf_mul(plane, plan->block_channels);
 }
 
 static double cycles(const cf_conv2d_plan *plan)
 {
     const spread w = spread_of(plan, &plan->shape.w, plan->cols);
-    return cf_conv2d_load_cycles(w.step, plan->channels_innermost ? cf_mul(plan->block_channels, w.length) : w.length);
+    if (!is_by_pixels(plan)) return cf_conv2d_load_cycles(w.step, w.length);
+    if (plan->channels_last) return cf_conv2d_load_cycles(1, cf_mul(plan->block_channels, w.length));
+    return cf_conv2d_load_cycles(w.length < plan->leaves->lanes ? 2 : w.step, plan->block_channels);
 }
 
 static const char *refuses(const cf_conv2d_plan *plan)
@@ -65,7 +74,7 @@ static const char *refuses(const cf_conv2d_plan *plan)
 static void steps(const cf_conv2d_plan *plan, const cf_conv2d_task *task, ptrdiff_t *row, ptrdiff_t *col)
 {
     const spread h = spread_of(plan, &plan->shape.h, task->rows), w = spread_of(plan, &plan->shape.w, task->cols);
-    const ptrdiff_t cell = plan->channels_innermost ? plan->block_channels : 1;
+    const ptrdiff_t cell = is_by_pixels(plan) ? plan->block_channels : 1;
     /* Saturating: the step of an axis with one output may be anything, nobody takes it. */
     *row = cf_mul(plan->shape.h.stride / h.step, cf_mul(w.length, cell));
     *col = cf_mul(plan->shape.w.stride / w.step, cell);
@@ -109,23 +118,26 @@ static void lay_out_pixels(const cf_conv2d_job *job, const cf_conv2d_task *task,
 {
     const cf_conv2d_plan *plan = job->plan;
     const cf_axis *h = &plan->shape.h, *w = &plan->shape.w;
-    const ptrdiff_t rows = spread_of(plan, h, task->rows).length, cols = spread_of(plan, w, task->cols).length;
+    const spread rows = spread_of(plan, h, task->rows), cols = spread_of(plan, w, task->cols);
     const ptrdiff_t top = task->p * h->stride - h->pad_before, left = task->q * w->stride - w->pad_before;
     const ptrdiff_t C = plan->block_channels, size = (ptrdiff_t)cf_compute_bytes(plan->compute);
     const char *source = first_plane(job, task, block);
-    const cf_conv2d_span span = cf_conv2d_span_of(plan, left, 1, cols);
-    for (ptrdiff_t row = 0; row < rows; ++row, slab += cols * C * size)
-        cf_conv2d_load_pixels(job, source, top + row, &span, block->channels, C, slab);
+    const cf_conv2d_span span = cf_conv2d_span_of(plan, left, cols.step, cols.length);
+    for (ptrdiff_t row = 0; row < rows.length; ++row, slab += cols.length * C * size)
+        cf_conv2d_load_pixels(job, source, top + row * rows.step, &span, block->channels, C, slab);
+    const ptrdiff_t next_tap = plan->channels_innermost ? block->channels : 1;
+    const ptrdiff_t next_channel = plan->channels_innermost ? 1 : plan->taps;
     for (ptrdiff_t r = 0; r < h->size; ++r)
-        for (ptrdiff_t s = 0; s < w->size; ++s)
-            for (ptrdiff_t c = 0; c < block->channels; ++c)
-                *taps++ = (r * h->dilation * cols + s * w->dilation) * C + c;
+        for (ptrdiff_t s = 0; s < w->size; ++s, taps += next_tap) {
+            const ptrdiff_t shift = r * h->dilation / rows.step * cols.length + s * w->dilation / cols.step;
+            for (ptrdiff_t c = 0; c < block->channels; ++c) taps[c * next_channel] = shift * C + c;
+        }
 }
 
 static void lay_out(const cf_conv2d_job *job, const cf_conv2d_task *task, const cf_term_block *block, void *slab,
                     cf_conv2d_input *input)
 {
-    if (job->plan->channels_innermost)
+    if (is_by_pixels(job->plan))
         lay_out_pixels(job, task, block, slab, input->taps);
     else
         lay_out_planes(job, task, block, slab, input->taps);

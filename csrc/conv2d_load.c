@@ -66,6 +66,19 @@ void cf_conv2d_load_span(const cf_conv2d_job *job, const char *plane, ptrdiff_t 
     }
 }
 
+/* Columns side by side of planes, to pixels: by squares, a vector of channels after the other. */
+static void transpose_planes(const cf_conv2d_job *job, const char *from, ptrdiff_t cols, ptrdiff_t channels,
+                             ptrdiff_t pitch, char *to)
+{
+    const cf_conv2d_plan *plan = job->plan;
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), plane = job->x->strides[1];
+    const ptrdiff_t lanes = plan->leaves->lanes;
+    for (ptrdiff_t i = 0; i < channels; i += lanes) {
+        const ptrdiff_t c = cf_min(i, channels - lanes);
+        cf_conv2d_transpose(plan, lanes, cols, from + c * plane, plane / size, to + c * size, pitch);
+    }
+}
+
 /* Channels side by side are transposed by squares; what stands around them must be zeros. */
 static int can_transpose(const cf_conv2d_job *job, ptrdiff_t channels, const cf_conv2d_span *span)
 {
@@ -132,8 +145,11 @@ void cf_conv2d_load_pixels(const cf_conv2d_job *job, const char *plane, ptrdiff_
     const cf_conv2d_plan *plan = job->plan;
     const ptrdiff_t *strides = job->x->strides, size = (ptrdiff_t)cf_compute_bytes(plan->compute);
     const ptrdiff_t source = cf_source_index(row, plan->shape.h.in, plan->padding_mode), pixel = pitch * size;
-    const int runs = job->x_plain && strides[1] == size; /* pixels inside the array are copied all at once */
-    const ptrdiff_t begin = runs ? span->begin : span->count, end = runs ? span->end : span->count;
+    const int runs = job->x_plain && strides[1] == size;
+    const int squares = !runs && job->x_plain && strides[3] == size && span->step == 1 &&
+                        cf_min(channels, span->end - span->begin) >= plan->leaves->lanes;
+    const int at_once = runs || squares; /* the pixels inside the array */
+    const ptrdiff_t begin = at_once ? span->begin : span->count, end = at_once ? span->end : span->count;
     char *to = dst;
     if (source < 0) {
         memset(to, 0, (size_t)(span->count * pixel));
@@ -144,6 +160,11 @@ void cf_conv2d_load_pixels(const cf_conv2d_job *job, const char *plane, ptrdiff_
     for (ptrdiff_t i = end; i < span->count; ++i)
         cf_conv2d_load_pixel(job, plane, row, span->first + i * span->step, channels, to + i * pixel);
     if (begin == end) return;
+    if (squares) {
+        transpose_planes(job, plane + source * strides[2] + (span->first + begin) * size, end - begin, channels, pitch,
+                         to + begin * pixel);
+        return;
+    }
     cf_row_copy run = {
         .to = to + begin * pixel, .to_row = pitch, .rows = end - begin, .step = 1, .count = channels,
         .from = plane + source * strides[2] + (span->first + begin * span->step) * strides[3],
