@@ -49,11 +49,13 @@ static int has_vectors(const cf_conv2d_plan *plan, const cf_array *a)
     return is_compute_type(a->dtype, plan->compute) && is_indexable(a, (ptrdiff_t)cf_compute_bytes(plan->compute));
 }
 
-/* Whether tiles can write whole vectors into y; sums that grow block by block need room there for whole panels. */
+/* Whether tiles can write whole vectors into y. Sums that grow block by block need room there for whole panels, and no
+   vector of pixels that overlaps another. */
 static int can_write(const cf_conv2d_plan *plan, const cf_array *y)
 {
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
-    if (!has_vectors(plan, y) || (plan->blocks > 1 && plan->K % plan->panel != 0)) return 0;
+    if (!has_vectors(plan, y)) return 0;
+    if (plan->blocks > 1 && (!plan->filters_are_vectors || plan->K % plan->panel != 0)) return 0;
     if (plan->filters_are_vectors) return y->strides[1] == size;
     return y->strides[3] == size && plan->shape.w.out / plan->col_tasks >= plan->leaves->lanes;
 }

@@ -1,11 +1,10 @@
 /* conv2d_tiles.c — one task of a convolution: some outputs of one image and group, tile by tile.
 
      for each block of terms:  lay the input out (or read x itself: a "view")
-       for each vector operand, for each broadcast operand:  one tile
+       for each panel of filters:  all tiles
      copy the stage to y (unless tiles can write y themselves)
 
-   The vector operand of the tile (pixels or filters, see table.h) stays in the first-level cache while the broadcast
-   operand streams past it from the second. */
+   A panel of filters stays in the first-level cache while the input streams past it from the second. */
 #include "geometry.h"
 #include "plan.h"
 
@@ -19,8 +18,7 @@ typedef struct {
 
 /* The outputs of a task as the tiles see them. */
 typedef struct {
-    ptrdiff_t count; /* vectors of pixels, or pixels: as many as the tiles take */
-    ptrdiff_t tall;  /* of cf_places */
+    cf_places places; /* vectors of pixels, or pixels */
     ptrdiff_t pitch; /* elements between output rows in the stage (pixels orientation) */
     ptrdiff_t ld;    /* elements between filters in the stage; channels orientation: between pixels */
     char *y;         /* output (0, 0, 0) of the task, in y or in the stage */
@@ -113,7 +111,7 @@ static void aim(const cf_conv2d_job *job, const cf_conv2d_task *task, const piec
     const cf_array *y = job->y;
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
     if (job->staged) {
-        out->ld = plan->filters_are_vectors ? task->panels * plan->panel : out->count * plan->leaves->lanes;
+        out->ld = plan->filters_are_vectors ? task->panels * plan->panel : out->places.count * plan->leaves->lanes;
         out->y = parts->stage;
         out->panel = plan->panel * size * (plan->filters_are_vectors ? 1 : out->ld);
     } else {
@@ -150,7 +148,7 @@ static void place_vectors(const cf_conv2d_job *job, const cf_conv2d_task *task, 
         parts->x_base[count] = parts->x_base[count - 1];
         parts->y_col[count] = parts->y_col[count - 1];
     }
-    out->count = count;
+    out->places = (cf_places){count, count};
     aim(job, task, parts, out);
     if (job->staged)
         for (ptrdiff_t i = 0; i < count; ++i) parts->y_col[i] = i * lanes;
@@ -162,20 +160,19 @@ static void place_pixels(const cf_conv2d_job *job, const cf_conv2d_task *task, c
                          const pieces *parts, outputs *out)
 {
     const cf_conv2d_plan *plan = job->plan;
-    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), *strides = job->y->strides;
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
+    const ptrdiff_t row = job->y->strides[2] / size, col = job->y->strides[3] / size;
     ptrdiff_t count = 0;
     for (ptrdiff_t p = 0; p < task->rows; ++p)
         for (ptrdiff_t q = 0; q < task->cols; ++q, ++count) {
             parts->x_base[count] = p * input->row + q * input->col;
-            parts->y_row[count] = (p * strides[2] + q * strides[3]) / size;
+            parts->y_row[count] = p * row + q * col;
         }
-    const cf_places places = cf_conv2d_places(plan, count);
-    for (; count < places.count; ++count) { /* fill the last tile up with its last pixel */
+    out->places = cf_conv2d_places(plan, count);
+    for (; count < out->places.count; ++count) { /* fill the last tile up with its last pixel */
         parts->x_base[count] = parts->x_base[count - 1];
         parts->y_row[count] = parts->y_row[count - 1];
     }
-    out->count = count;
-    out->tall = places.tall;
     aim(job, task, parts, out);
     if (job->staged)
         for (ptrdiff_t i = 0; i < count; ++i) parts->y_row[i] = i * out->ld;
@@ -197,6 +194,18 @@ static void copy_tail(const cf_conv2d_plan *plan, const cf_tile *tile, ptrdiff_t
                 memcpy(y + (y_row[m] + y_col[v]) * size, from + (m * plan->tile->V + v) * vector, (size_t)vector);
 }
 
+void cf_conv2d_run_places(const cf_conv2d_plan *plan, cf_places places, cf_tile *tile)
+{
+    const ptrdiff_t each = plan->filters_are_vectors ? plan->tile->M : plan->tile->V;
+    tile->count = places.tall / each;
+    plan->tile->run(tile);
+    if (places.count == places.tall) return;
+    tile->ahead += tile->count * tile->terms * tile->ahead_step;
+    tile->count = (places.count - places.tall) / (each - 1);
+    tile->x_base += places.tall, tile->y_row += places.tall;
+    plan->tile->run_shorter(tile);
+}
+
 /* The tiles of one block: `tile` holds what all of them share. */
 typedef struct {
     const cf_conv2d_job *job;
@@ -208,41 +217,42 @@ typedef struct {
     cf_tile tile;
 } sweeper;
 
-static void run_tile(sweeper *s, ptrdiff_t i, ptrdiff_t panel)
+/* Tiles of a panel that would write past the filters of y: one at a time, and copied. */
+static void run_tail(sweeper *s, ptrdiff_t filters, char *y)
+{
+    const cf_conv2d_plan *plan = s->job->plan;
+    const ptrdiff_t M = plan->tile->M;
+    cf_tile *tile = &s->tile;
+    tile->count = 1;
+    tile->y = s->parts->tail;
+    tile->y_row = s->parts->tail_row, tile->y_col = s->parts->tail_col;
+    for (ptrdiff_t i = 0, each; i < s->out->places.count; i += each) {
+        const int shorter = plan->filters_are_vectors && i >= s->out->places.tall;
+        const ptrdiff_t row = plan->filters_are_vectors ? i : 0, col = plan->filters_are_vectors ? 0 : i;
+        each = plan->filters_are_vectors ? M - shorter : plan->tile->V;
+        tile->x_base = s->parts->x_base + i;
+        (shorter ? plan->tile->run_shorter : plan->tile->run)(tile);
+        copy_tail(plan, tile, each, s->parts->y_row + row, s->parts->y_col + col, filters, y);
+    }
+}
+
+static void run_panel(sweeper *s, ptrdiff_t panel)
 {
     const cf_conv2d_plan *plan = s->job->plan;
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
     const ptrdiff_t filters = plan->K - (s->task->panel + panel) * plan->panel;
-    const ptrdiff_t *y_row = s->parts->y_row + (plan->filters_are_vectors ? i : 0);
-    const ptrdiff_t *y_col = s->parts->y_col + (plan->filters_are_vectors ? 0 : i);
-    const int shorter = plan->filters_are_vectors && i >= s->out->tall;
     char *y = s->out->y + panel * s->out->panel;
-    const int tail = !s->job->staged && filters < plan->panel;
     cf_tile *tile = &s->tile;
-    tile->x_base = s->parts->x_base + i;
     tile->w = s->w + panel * s->panel_bytes;
     tile->bias = s->parts->bias + panel * plan->panel * size;
-    tile->y = tail ? s->parts->tail : y;
-    tile->y_row = tail ? s->parts->tail_row : y_row;
-    tile->y_col = tail ? s->parts->tail_col : y_col;
-    (shorter ? plan->tile->run_shorter : plan->tile->run)(tile);
-    if (tail) copy_tail(plan, tile, plan->tile->M - shorter, y_row, y_col, filters, y);
-}
-
-/* Vectors of filters, panel by panel: while the tiles of one are computed, the next one's filters are fetched. */
-static void sweep_pixels(sweeper *s, const char *next_block)
-{
-    const cf_conv2d_plan *plan = s->job->plan;
-    const ptrdiff_t M = plan->tile->M, tiles = cf_ceil_div(s->out->count, M);
-    const ptrdiff_t term = plan->panel * (ptrdiff_t)cf_compute_bytes(plan->compute);
-    s->tile.ahead_step = cf_ceil_div(term, tiles);
-    for (ptrdiff_t panel = 0; panel < s->task->panels; ++panel) {
-        s->tile.ahead = panel + 1 < s->task->panels ? s->w + (panel + 1) * s->panel_bytes : next_block;
-        for (ptrdiff_t i = 0; i < s->out->count; i += i < s->out->tall ? M : M - 1) {
-            run_tile(s, i, panel);
-            s->tile.ahead += s->tile.ahead_step * s->tile.terms;
-        }
+    if (!s->job->staged && filters < plan->panel) {
+        run_tail(s, filters, y);
+        return;
     }
+    tile->x_base = s->parts->x_base;
+    tile->y = y;
+    tile->y_row = s->parts->y_row, tile->y_col = s->parts->y_col;
+    cf_conv2d_run_places(plan, s->out->places, tile);
 }
 
 static void sweep(const cf_conv2d_job *job, const cf_conv2d_task *task, const pieces *parts,
@@ -256,11 +266,12 @@ static void sweep(const cf_conv2d_job *job, const cf_conv2d_task *task, const pi
                           .first = b == 0, .last = b == plan->blocks - 1,
                           .error = plan->exact_blocks ? (ptrdiff_t)(plan->stage_bytes / 2) / size : 0}};
     s.w = job->packed + (task->g * plan->panels + task->panel) * s.panel_bytes + block.first * filters;
-    if (plan->filters_are_vectors)
-        sweep_pixels(&s, s.w + (s.tile.last ? 0 : block.terms * filters));
-    else
-        for (ptrdiff_t i = 0; i < out->count; i += plan->tile->V)
-            for (ptrdiff_t panel = 0; panel < task->panels; ++panel) run_tile(&s, i, panel);
+    const char *next_block = s.w + (s.tile.last ? 0 : block.terms * filters);
+    s.tile.ahead_step = cf_ceil_div(filters, cf_ceil_div(out->places.count, plan->tile->M));
+    for (ptrdiff_t panel = 0; panel < task->panels; ++panel) {
+        s.tile.ahead = panel + 1 < task->panels ? s.w + (panel + 1) * s.panel_bytes : next_block;
+        run_panel(&s, panel);
+    }
 }
 
 void cf_conv2d_run_tiles(const void *context, ptrdiff_t index, char *workspace)

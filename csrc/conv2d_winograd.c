@@ -116,22 +116,19 @@ static const float *filters_of(const cf_winograd_work *w, ptrdiff_t e, ptrdiff_t
 static void multiply(const cf_winograd_work *w)
 {
     const cf_conv2d_plan *plan = w->plan;
-    const ptrdiff_t panels = w->task.panels, term = plan->panel * (ptrdiff_t)sizeof(float), M = plan->tile->M;
+    const ptrdiff_t panels = w->task.panels, term = plan->panel * (ptrdiff_t)sizeof(float);
     const cf_places places = cf_conv2d_places(plan, w->task.tiles);
     cf_tile tile = {.terms = plan->C, .taps = cf_indices(w, w->at.channels), .y_col = cf_indices(w, w->at.vectors),
-                    .first = 1, .ahead_step = cf_ceil_div(term, cf_ceil_div(places.count, M))};
+                    .first = 1, .ahead_step = cf_ceil_div(term, cf_ceil_div(places.count, plan->tile->M))};
     for (ptrdiff_t i = 0; i < PRODUCTS * panels; ++i) {
         const ptrdiff_t e = i / panels, panel = i % panels, next = cf_min(i + 1, PRODUCTS * panels - 1);
         tile.x = cf_floats(w, w->at.v) + e * w->at.v_run;
         tile.y = cf_floats(w, w->at.m) + e * w->at.m_run + panel * plan->panel;
         tile.w = filters_of(w, e, panel);
         tile.ahead = (const char *)filters_of(w, next / panels, next % panels);
-        for (ptrdiff_t t = 0; t < places.count; t += t < places.tall ? M : M - 1) {
-            tile.x_base = cf_indices(w, w->at.v_tiles) + t;
-            tile.y_row = cf_indices(w, w->at.m_tiles) + t;
-            (t < places.tall ? plan->tile->run : plan->tile->run_shorter)(&tile);
-            tile.ahead += tile.ahead_step * plan->C;
-        }
+        tile.x_base = cf_indices(w, w->at.v_tiles);
+        tile.y_row = cf_indices(w, w->at.m_tiles);
+        cf_conv2d_run_places(plan, places, &tile);
     }
 }
 

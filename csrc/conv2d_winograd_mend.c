@@ -91,7 +91,8 @@ void cf_winograd_mend(const cf_winograd_work *w, ptrdiff_t tile, ptrdiff_t panel
         y_row[i] = i * plan->panel;
     }
     const float *filters = w->filters.plain + cf_winograd_panel(w, panel) * plan->C * TAPS * plan->panel;
-    cf_tile t = {.taps = taps, .x = window, .y = mended, .y_col = cf_indices(w, w->at.vectors),
+    cf_tile t = {.count = outputs / plan->tile->M, .taps = taps, .x = window, .x_base = x_base, .y = mended,
+                 .y_row = y_row, .y_col = cf_indices(w, w->at.vectors),
                  .limits = w->job->limits, .bias = cf_floats(w, w->at.bias) + panel * plan->panel,
                  .error = plan->exact_blocks ? outputs * plan->panel : 0};
     for (ptrdiff_t b = 0; b < plan->blocks; ++b) {
@@ -102,10 +103,7 @@ void cf_winograd_mend(const cf_winograd_work *w, ptrdiff_t tile, ptrdiff_t panel
         t.terms = block.terms;
         t.w = filters + block.first * plan->panel;
         t.first = b == 0, t.last = b == plan->blocks - 1;
-        for (ptrdiff_t i = 0; i < outputs; i += plan->tile->M) {
-            t.x_base = x_base + i, t.y_row = y_row + i;
-            plan->tile->run(&t);
-        }
+        plan->tile->run(&t);
     }
     for (ptrdiff_t i = 0; i < OUT * OUT; ++i)
         memcpy(to->y + i / OUT * to->row + i % OUT * to->col, mended + i * plan->panel,

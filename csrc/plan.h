@@ -112,6 +112,9 @@ typedef struct {
 
 cf_places cf_conv2d_places(const cf_conv2d_plan *plan, ptrdiff_t pixels);
 
+/* All tiles of a panel of filters; `tile` stands at the first place. */
+void cf_conv2d_run_places(const cf_conv2d_plan *plan, cf_places places, cf_tile *tile);
+
 /* Everything a task needs to know. */
 struct cf_conv2d_job {
     const cf_conv2d_plan *plan;

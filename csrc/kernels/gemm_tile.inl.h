@@ -1,4 +1,4 @@
-/* gemm_tile.inl.h — one register tile of a convolution or matrix product; the contract is cf_tile in table.h.
+/* gemm_tile.inl.h — register tiles of a convolution or matrix product; the contract is cf_tile in table.h.
 
    The M x V accumulators stay in registers over CF_CHAIN terms; each term costs V vector loads, M broadcasts and M * V
    multiply-adds, so a tile is as large as the register file allows. The input is found through a table of offsets
@@ -24,25 +24,21 @@ static inline __attribute__((always_inline)) vec CF_NAME(add_exactly)(vec v, CF_
     return t->last ? sum + kept : sum;
 }
 
-static inline __attribute__((always_inline)) void CF_NAME(tile)(const cf_tile *t, const int M, const int V,
-                                                                const int filters_are_vectors)
+/* acc = the sum over all terms, of inputs that stand at x[] + taps[]. Returns where `ahead` has come to. */
+static inline __attribute__((always_inline)) const char *CF_NAME(multiply)(
+    const cf_tile *t, const int M, const int V, const int filters_are_vectors, const CF_REAL *const *x,
+    const char *ahead, vec (*acc)[TILE_MAX])
 {
-    const CF_REAL *restrict w = t->w;
-    const ptrdiff_t *restrict tap = t->taps;
-    const char *ahead = t->ahead != NULL ? t->ahead : t->w;
-    /* Arrays of constant size: with every index known after unrolling they become registers. */
-    const CF_REAL *x[TILE_MAX];
-    const int bases = filters_are_vectors ? M : V;
-    TILE_UNROLL for (int i = 0; i < bases; ++i)
-        x[i] = (const CF_REAL *)t->x + t->x_base[i];
-
-    vec acc[TILE_MAX][TILE_MAX];
-    vec chains[TILE_MAX * 2]; /* the sum of the finished chains: in memory, touched once in CF_CHAIN terms */
-    for (ptrdiff_t left = t->terms, begun = 0;; begun = 1) {
+    const CF_REAL *w = t->w;
+    const ptrdiff_t *tap = t->taps, *const taps_end = tap + t->terms;
+    /* The sum of the finished chains is touched once in CF_CHAIN terms. It belongs in memory: a compiler that sees what
+       the pointer points to wants registers for it, and spills at the begin and end of every tile. */
+    vec sums[TILE_MAX * 2], *volatile unseen = sums, *const chains = unseen;
+    for (int begun = 0;; begun = 1) {
         TILE_UNROLL for (int m = 0; m < M; ++m)
             TILE_UNROLL for (int v = 0; v < V; ++v)
                 acc[m][v] = (vec){0};
-        const ptrdiff_t *const end = tap + (left < CF_CHAIN ? left : CF_CHAIN);
+        const ptrdiff_t *const end = taps_end - tap < CF_CHAIN ? taps_end : tap + CF_CHAIN;
         while (tap != end) {
             const ptrdiff_t offset = *tap++;
             if (filters_are_vectors) __builtin_prefetch(ahead, 0, 2), ahead += t->ahead_step;
@@ -60,24 +56,34 @@ static inline __attribute__((always_inline)) void CF_NAME(tile)(const cf_tile *t
             TILE_UNROLL for (int m = 0; m < M; ++m)
                 TILE_UNROLL for (int v = 0; v < V; ++v)
                     acc[m][v] += chains[m * V + v];
-        left -= CF_CHAIN;
-        if (left <= 0) break;
+        if (tap == taps_end) return ahead;
         TILE_UNROLL for (int m = 0; m < M; ++m)
             TILE_UNROLL for (int v = 0; v < V; ++v)
                 chains[m * V + v] = acc[m][v];
     }
+}
 
-    CF_REAL *restrict y = t->y;
+/* The sums to y, the last time with bias and clamp. */
+static inline __attribute__((always_inline)) void CF_NAME(finish)(
+    const cf_tile *t, const int M, const int V, const int filters_are_vectors, const ptrdiff_t *y_row,
+    const ptrdiff_t *y_col, vec (*acc)[TILE_MAX])
+{
+    CF_REAL *row[TILE_MAX];
+    ptrdiff_t col[TILE_MAX];
+    TILE_UNROLL for (int m = 0; m < M; ++m)
+        row[m] = (CF_REAL *)t->y + y_row[m];
+    TILE_UNROLL for (int v = 0; v < V; ++v)
+        col[v] = y_col[v];
     if (t->error != 0)
         TILE_UNROLL for (int m = 0; m < M; ++m)
             TILE_UNROLL for (int v = 0; v < V; ++v)
-                acc[m][v] = CF_NAME(add_exactly)(acc[m][v], y + t->y_row[m] + t->y_col[v], t);
+                acc[m][v] = CF_NAME(add_exactly)(acc[m][v], row[m] + col[v], t);
     else if (!t->first)
         TILE_UNROLL for (int m = 0; m < M; ++m)
             TILE_UNROLL for (int v = 0; v < V; ++v)
-                acc[m][v] += vec_load(y + t->y_row[m] + t->y_col[v]);
+                acc[m][v] += vec_load(row[m] + col[v]);
     if (t->last) {
-        const CF_REAL *restrict bias = t->bias;
+        const CF_REAL *bias = t->bias;
         TILE_UNROLL for (int m = 0; m < M; ++m)
             TILE_UNROLL for (int v = 0; v < V; ++v)
                 acc[m][v] += filters_are_vectors ? vec_load(bias + v * LANES) : vec_fill(bias[m]);
@@ -90,7 +96,24 @@ static inline __attribute__((always_inline)) void CF_NAME(tile)(const cf_tile *t
     }
     TILE_UNROLL for (int m = 0; m < M; ++m)
         TILE_UNROLL for (int v = 0; v < V; ++v)
-            vec_store(y + t->y_row[m] + t->y_col[v], acc[m][v]);
+            vec_store(row[m] + col[v], acc[m][v]);
+}
+
+static inline __attribute__((always_inline)) void CF_NAME(tiles)(const cf_tile *t, const int M, const int V,
+                                                                 const int filters_are_vectors)
+{
+    const int bases = filters_are_vectors ? M : V;
+    const ptrdiff_t *x_base = t->x_base, *const end = x_base + t->count * bases, *y_row = t->y_row, *y_col = t->y_col;
+    const char *ahead = t->ahead != NULL ? t->ahead : t->w;
+    for (; x_base != end; x_base += bases, *(filters_are_vectors ? &y_row : &y_col) += bases) {
+        /* Arrays of constant size: with every index known after unrolling they become registers. */
+        const CF_REAL *x[TILE_MAX];
+        vec acc[TILE_MAX][TILE_MAX];
+        TILE_UNROLL for (int i = 0; i < bases; ++i)
+            x[i] = (const CF_REAL *)t->x + x_base[i];
+        ahead = CF_NAME(multiply)(t, M, V, filters_are_vectors, x, ahead, acc);
+        CF_NAME(finish)(t, M, V, filters_are_vectors, y_row, y_col, acc);
+    }
 }
 
 #undef TILE_UNROLL

@@ -14,12 +14,12 @@
 #include "transpose.inl.h"
 
 #define X(M, V) \
-    static void CF_NAME(pixels_##M##x##V)(const cf_tile *t) { CF_NAME(tile)(t, M, V, 0); }
+    static void CF_NAME(pixels_##M##x##V)(const cf_tile *t) { CF_NAME(tiles)(t, M, V, 0); }
 CF_PIXEL_TILES
 #undef X
 #define X(M, V) \
-    static void CF_NAME(channels_##M##x##V)(const cf_tile *t) { CF_NAME(tile)(t, M, V, 1); } \
-    static void CF_NAME(shorter_##M##x##V)(const cf_tile *t) { CF_NAME(tile)(t, M - 1, V, 1); }
+    static void CF_NAME(channels_##M##x##V)(const cf_tile *t) { CF_NAME(tiles)(t, M, V, 1); } \
+    static void CF_NAME(shorter_##M##x##V)(const cf_tile *t) { CF_NAME(tiles)(t, M - 1, V, 1); }
 CF_CHANNEL_TILES
 #undef X
 #define X(M, V) \

@@ -18,12 +18,13 @@
      channels:  vectors are `lanes` neighbouring filters, broadcast are M pixels.
                 w [terms][V * lanes];  input of term i, pixel m at x + x_base[m] + taps[i];  bias[v * lanes + lane]
    Output vector (m, v) is stored at y + y_row[m] + y_col[v]. Offsets are in elements. No alignment is assumed.
+   `count` such tiles follow each other in x_base and y_col (pixels) or x_base and y_row (channels).
    With `error` != 0 the sums of many calls are added without loss: y + error keeps what rounding took away from y
    (Knuth's two-sum), and the last call adds it.
    The caller guarantees that all these addresses are readable or writeable for a whole vector (inputs in the channels
    orientation: for one element), and that y overlaps nothing. */
 typedef struct {
-    ptrdiff_t terms;
+    ptrdiff_t terms, count;
     const ptrdiff_t *taps, *x_base, *y_row, *y_col;
     const void *x, *w, *bias, *limits; /* limits: {low, high}, or NULL: do not clamp */
     void *y;
