@@ -16,8 +16,8 @@ static const cf_tile_shape *best_tile(const cf_tile_shape *shapes, ptrdiff_t K, 
     ptrdiff_t least = PTRDIFF_MAX;
     for (const cf_tile_shape *s = shapes; s->M != 0; ++s) {
         const ptrdiff_t panel = lanes_or_zero == 0 ? s->M : s->V * lanes_or_zero, computed = cf_round_up(cf_max(K, 1), panel);
-        /* An eighth more work is cheaper than a narrower tile. */
-        if (computed < least - least / 8) best = s, least = computed;
+        /* A fiftieth more work is cheaper than a narrower panel, an eighth than a tile of fewer sums. */
+        if (computed < least - least / (s->M * s->V < best->M * best->V ? 8 : 50)) best = s, least = computed;
     }
     return best;
 }
