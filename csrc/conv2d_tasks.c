@@ -12,14 +12,15 @@
 #define SLAB_BYTES (128 << 10)
 #define STAGE_BYTES (128 << 10)
 #define FILTER_BYTES (192 << 10)
+#define OUTPUT_BYTES (512 << 10) /* of a task whose tiles write y themselves: they pass the cache by */
 
 /* Estimates, for thresholds and for explain_conv2d: a core at 3 GHz that multiplies and adds two vectors a cycle. */
 #define CYCLES_PER_MICROSECOND 3000.0
 #define TILES_PER_CYCLE 2.0
 #define LOAD_CYCLES 1.0 /* of a vector of pixels, half of which straddle two cache lines: a tile of one filter waits */
-#define TILE_CYCLES 120.0 /* of one tile and block, beside its terms: bench_conv2d, planes */
+#define TILE_CYCLES 20.0 /* of one tile and block, beside its terms: bench_conv2d, planes */
 #define TASK_CYCLES 300.0
-#define STORE_CYCLES 0.4            /* of one output, after its sum */
+#define STORE_CYCLES 0.2            /* of one output, after its sum */
 #define TRANSPOSED_STORE_CYCLES 1.0 /* the same from pixels to planes */
 
 cf_places cf_conv2d_places(const cf_conv2d_plan *plan, ptrdiff_t pixels)
@@ -41,11 +42,17 @@ static ptrdiff_t stage_elements(const cf_conv2d_plan *plan, ptrdiff_t rows, ptrd
                                      : vectors(plan, rows, cols) * plan->leaves->lanes * filters;
 }
 
+/* Whether tiles can write an ordinary y themselves. */
+static int writes(const cf_conv2d_plan *plan)
+{
+    return plan->blocks == 1 && plan->filters_are_vectors == plan->channels_last;
+}
+
 static int fits(const cf_conv2d_plan *plan)
 {
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
     return cf_mul(plan->layout->elements(plan, plan->rows, plan->cols), size) <= SLAB_BYTES &&
-           stage_elements(plan, plan->rows, plan->cols) * size <= STAGE_BYTES;
+           stage_elements(plan, plan->rows, plan->cols) * size <= (writes(plan) ? OUTPUT_BYTES : STAGE_BYTES);
 }
 
 /* The largest task that fits: all filters of a group if a block of them does, then as many rows, then columns. A task
@@ -57,8 +64,8 @@ static void size_task(cf_conv2d_plan *plan)
     plan->panels_each = cf_max(1, cf_min(plan->panels, FILTER_BYTES / panel_bytes));
     plan->panel_tasks = cf_ceil_div(plan->panels, plan->panels_each);
     plan->panels_each = cf_ceil_div(plan->panels, plan->panel_tasks);
-    plan->rows = cf_min(plan->shape.h.out, STAGE_BYTES);
-    plan->cols = cf_min(plan->shape.w.out, STAGE_BYTES);
+    plan->rows = cf_min(plan->shape.h.out, OUTPUT_BYTES);
+    plan->cols = cf_min(plan->shape.w.out, OUTPUT_BYTES);
     while (!fits(plan)) {
         const ptrdiff_t narrowest = plan->tile->V * plan->leaves->lanes;
         if (plan->cols > 8 * narrowest)
