@@ -90,10 +90,11 @@ static operands prepare(const cf_conv2d_options *options, const cf_array *x, con
     return o;
 }
 
-static cf_status run(const cf_conv2d_plan *plan, const operands *o, const void *packed)
+/* Filters are packed, or raw (and packed by the tasks). */
+static cf_status run(const cf_conv2d_plan *plan, const operands *o, const void *packed, const cf_raw_filters *raw)
 {
     cf_conv2d_job job = {
-        .plan = plan, .x = &o->x, .y = &o->y, .bias = o->bias, .packed = packed,
+        .plan = plan, .x = &o->x, .y = &o->y, .bias = o->bias, .packed = packed, .raw = raw,
         .load = cf_loader(o->x.dtype, plan->compute), .store = cf_storer(plan->compute, o->y.dtype),
         .limits = limits(plan->compute, plan->activation),
         .x_plain = has_vectors(plan, &o->x), .y_plain = has_vectors(plan, &o->y),
@@ -102,19 +103,32 @@ static cf_status run(const cf_conv2d_plan *plan, const operands *o, const void *
     job.view = can_view(plan, &o->x) && (writes || plan->filters_are_vectors);
     job.staged = !writes || (plan->blocks > 1 && !job.view);
     job.squares = job.y_plain && o->y.strides[3] == (ptrdiff_t)cf_compute_bytes(plan->compute);
-    char *workspace = cf_acquire(plan->workspace_each * (size_t)plan->threads);
+    const ptrdiff_t panel_bytes = plan->panel * plan->C * plan->taps * (ptrdiff_t)cf_compute_bytes(plan->compute);
+    const size_t each = plan->workspace_each + (raw == NULL ? 0 : (size_t)cf_round_up(panel_bytes, CF_ALIGNMENT));
+    char *workspace = cf_acquire(each * (size_t)plan->threads);
     if (workspace == NULL) return CF_NO_MEMORY;
-    cf_parallel_for(plan->tasks, plan->threads, plan->algorithm->run, &job, workspace, plan->workspace_each);
+    cf_parallel_for(plan->tasks, plan->threads, plan->algorithm->run, &job, workspace, each);
     cf_release(workspace);
     return CF_OK;
 }
 
+/* Filters that one task alone reads are packed there, a panel at a time: it is still in the first-level cache when it
+   is used (512->512 at 7x7: 3x3 in 0.84 of the time). */
+static int packs_in_tasks(const cf_conv2d_plan *plan)
+{
+    return plan->layout != NULL && plan->filters_are_vectors && plan->shape.N * plan->row_tasks * plan->col_tasks == 1;
+}
+
 static cf_status pack_and_run(const cf_conv2d_plan *plan, const operands *o, const cf_array *w)
 {
+    if (packs_in_tasks(plan)) {
+        const cf_raw_filters raw = cf_raw_filters_of(plan, w);
+        return run(plan, o, NULL, &raw);
+    }
     void *packed = cf_acquire(plan->packed_bytes);
     if (packed == NULL) return CF_NO_MEMORY;
     if (plan->packed_bytes > 0) plan->algorithm->pack(plan, w, packed);
-    const cf_status status = run(plan, o, packed);
+    const cf_status status = run(plan, o, packed, NULL);
     cf_release(packed);
     return status;
 }
@@ -182,5 +196,5 @@ cf_status cf_conv2d_packed(const cf_conv2d_options *options, const cf_array *x, 
     const operands o = prepare(options, x, w_shape, bias, y);
     cf_conv2d_plan plan;
     const cf_status status = cf_conv2d_plan_make(options, cf_compute_of(y->dtype), o.x.shape, w_shape, &plan);
-    return status == CF_OK ? run(&plan, &o, packed) : status;
+    return status == CF_OK ? run(&plan, &o, packed, NULL) : status;
 }

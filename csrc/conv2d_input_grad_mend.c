@@ -118,6 +118,10 @@ void cf_mend_border(const cf_input_grad *job, ptrdiff_t top, ptrdiff_t left, con
         .load_grad = cf_loader(job->grad.dtype, CF_COMPUTE_F64), .load_w = cf_loader(job->w.dtype, CF_COMPUTE_F64),
         .load_dx = cf_loader(dx->dtype, CF_COMPUTE_F64), .load_bias = cf_loader(job->bias.dtype, CF_COMPUTE_F64),
     };
+    ptrdiff_t begin, end, across_begin, across_end;
+    find_whole(&job->h, job->grad.shape[2], top, dx->shape[2], &begin, &end);
+    find_whole(&job->w_axis, job->grad.shape[3], left, dx->shape[3], &across_begin, &across_end);
+    if (end - begin == dx->shape[2] && across_end - across_begin == dx->shape[3]) return;
     const ptrdiff_t planes = dx->shape[0] * dx->shape[1];
     const double cells = (double)planes * (double)(dx->shape[2] + dx->shape[3]) * 2;
     const double taps = (double)job->w.shape[0] * (double)job->w.shape[1] * (double)(job->h.size * job->w_axis.size);

@@ -12,7 +12,7 @@
 
 /* The pieces of a task's workspace. */
 typedef struct {
-    char *slab, *stage, *tail, *bias;
+    char *slab, *stage, *tail, *bias, *filters;
     ptrdiff_t *taps, *x_base, *y_row, *y_col, *tail_row, *tail_col;
 } pieces;
 
@@ -61,6 +61,7 @@ static pieces carve(const cf_conv2d_plan *plan, char *workspace)
     pieces parts = {.slab = workspace, .stage = workspace + plan->slab_bytes};
     parts.tail = parts.stage + plan->stage_bytes;
     parts.bias = parts.tail + tile;
+    parts.filters = workspace + plan->workspace_each;
     parts.taps = (ptrdiff_t *)(parts.bias + (bias + 63) / 64 * 64);
     const size_t table = plan->table_bytes / sizeof(ptrdiff_t) / 6;
     parts.x_base = parts.taps + table, parts.y_row = parts.x_base + table, parts.y_col = parts.y_row + table;
@@ -265,10 +266,14 @@ static void sweep(const cf_conv2d_job *job, const cf_conv2d_task *task, const pi
                  .tile = {.x = input->x, .terms = block.terms, .taps = input->taps, .limits = job->limits,
                           .first = b == 0, .last = b == plan->blocks - 1,
                           .error = plan->exact_blocks ? (ptrdiff_t)(plan->stage_bytes / 2) / size : 0}};
-    s.w = job->packed + (task->g * plan->panels + task->panel) * s.panel_bytes + block.first * filters;
+    if (job->raw != NULL) /* every panel is packed to the same place, just before its tiles */
+        s.w = parts->filters, s.panel_bytes = 0;
+    else
+        s.w = job->packed + (task->g * plan->panels + task->panel) * s.panel_bytes + block.first * filters;
     const char *next_block = s.w + (s.tile.last ? 0 : block.terms * filters);
     s.tile.ahead_step = cf_ceil_div(filters, cf_ceil_div(out->places.count, plan->tile->M));
     for (ptrdiff_t panel = 0; panel < task->panels; ++panel) {
+        if (job->raw != NULL) cf_conv2d_pack_block(job->raw, task->g, task->panel + panel, 1, &block, 0, parts->filters);
         s.tile.ahead = panel + 1 < task->panels ? s.w + (panel + 1) * s.panel_bytes : next_block;
         run_panel(&s, panel);
     }

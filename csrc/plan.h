@@ -115,12 +115,21 @@ cf_places cf_conv2d_places(const cf_conv2d_plan *plan, ptrdiff_t pixels);
 /* All tiles of a panel of filters; `tile` stands at the first place. */
 void cf_conv2d_run_places(const cf_conv2d_plan *plan, cf_places places, cf_tile *tile);
 
+/* Filters as they were given. */
+typedef struct {
+    const cf_conv2d_plan *plan;
+    const cf_array *w;
+    cf_load_run load;
+    int plain; /* numbers of w are of the compute type, at whole indices */
+} cf_raw_filters;
+
 /* Everything a task needs to know. */
 struct cf_conv2d_job {
     const cf_conv2d_plan *plan;
     const cf_array *x, *y;
     cf_vector bias;
     const char *packed;
+    const cf_raw_filters *raw;  /* filters that tasks pack for themselves, at the end of their workspace; else NULL */
     cf_load_run load;
     cf_store_run store;
     int x_plain, y_plain; /* the array is in the compute type and can be addressed by elements */
@@ -134,6 +143,11 @@ struct cf_conv2d_job {
 void cf_conv2d_shape_panels(cf_conv2d_plan *plan);
 void cf_conv2d_shape_filters(cf_conv2d_plan *plan); /* chooses the orientation, then shapes panels */
 void cf_conv2d_pack_filters(const cf_conv2d_plan *plan, const cf_array *w, char *packed);
+
+cf_raw_filters cf_raw_filters_of(const cf_conv2d_plan *plan, const cf_array *w);
+/* A block of the panels [first, first + panels) of group g to `to`, panels `panel_bytes` apart. */
+void cf_conv2d_pack_block(const cf_raw_filters *raw, ptrdiff_t g, ptrdiff_t first, ptrdiff_t panels,
+                          const cf_term_block *block, ptrdiff_t panel_bytes, char *to);
 
 /* Whether elements of `a` are those of the compute type, at whole indices. */
 static inline int cf_is_plain(const cf_array *a, cf_compute compute)
