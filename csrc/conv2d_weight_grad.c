@@ -4,8 +4,8 @@
 
    A matrix product whose terms are pixels (n, p, q). A task owns some k and some (c, r, s) and goes through all pixels,
    in blocks whose limits depend on the shape alone: no bit of a sum depends on the threads. Here the sizes are decided;
-   the sums stand in conv2d_weight_grad_tiles.c and conv2d_weight_grad_narrow.c. For 1x1 filters x and grad exchange
-   their roles where that packs less.
+   the sums stand in conv2d_weight_grad_tiles.c, _narrow.c and _channels.c. For 1x1 filters x and grad exchange their
+   roles where that packs less.
 
    The caller guarantees: shapes that belong together, a dw of the compute type (or float16, bfloat16, computed in
    float32) which overlaps no input. Compare Georganas et al., arXiv 1808.05567, section II.J. */
@@ -132,6 +132,7 @@ static void describe(cf_weight_grad *job, const cf_conv2d_options *options, cons
     cf_conv2d_plan *window = &job->window;
     window->shape = *shape;
     window->padding_mode = options->padding_mode;
+    window->channels_last = options->channels_last;
     window->compute = cf_compute_of(job->dw.dtype);
     window->leaves = cf_kernels_now()->leaves[window->compute];
     window->C = shape->C / shape->groups, window->K = shape->K / shape->groups;
@@ -161,8 +162,9 @@ cf_status cf_conv2d_weight_grad(const cf_conv2d_options *options, const cf_array
                             (double)job.window.C * (double)job.window.taps;
     const int threads = cf_threads_for(products / PRODUCTS_PER_MICROSECOND, PTRDIFF_MAX);
     if (job.window.K < job.window.leaves->lanes && job.window.taps <= CF_TAPS_MAX) {
-        const cf_status narrow = cf_weight_grad_narrow(&job, threads);
-        if (narrow != CF_NOT_APPLICABLE) return narrow;
+        cf_status few = cf_weight_grad_channels(&job, threads);
+        if (few == CF_NOT_APPLICABLE) few = cf_weight_grad_narrow(&job, threads);
+        if (few != CF_NOT_APPLICABLE) return few;
     }
     size_blocks(&job);
     size_tasks(&job, threads);

@@ -1,5 +1,6 @@
 /* weight_grad.h — how one weight gradient is computed: decided by conv2d_weight_grad.c, carried out by
-   conv2d_weight_grad_tiles.c, or by conv2d_weight_grad_narrow.c where a group has few filters. */
+   conv2d_weight_grad_tiles.c, or, where a group has few filters, by conv2d_weight_grad_narrow.c and
+   conv2d_weight_grad_channels.c. */
 #ifndef CF_WEIGHT_GRAD_H
 #define CF_WEIGHT_GRAD_H
 
@@ -55,5 +56,8 @@ void cf_weight_grad_run_task(const void *job, ptrdiff_t task, char *workspace);
 
 /* The narrow way, for groups of fewer filters than a vector has lanes. */
 cf_status cf_weight_grad_narrow(cf_weight_grad *job, int threads);
+
+/* The same for depthwise filters whose channels stand side by side. */
+cf_status cf_weight_grad_channels(cf_weight_grad *job, int threads);
 
 #endif

@@ -134,6 +134,20 @@ def test_empty():
     assert convfast.conv2d_weight_grad(ones((2, 4, 5, 6)), ones((2, 0, 4, 4)), (2, 3)).shape == (0, 4, 2, 3)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("C", [16, 37])
+def test_depthwise_with_channels_last(isa, C, dtype):
+    """Vectors of channels: whole ones and a tail, rows longer than a chain, every stride and dilation of a few."""
+    options = dict(groups=C, data_format="NHWC")
+    for W, kernel, stride, dilation in ((130, 3, 1, 1), (21, (5, 2), 2, 1), (65, (2, 3), (1, 3), (2, 3)), (9, 1, 2, 1)):
+        every = dict(stride=stride, dilation=dilation, padding="same", **options)
+        R, S = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+        x = integers(2, 11, W, C).astype(dtype)
+        g = integers(*ref.conv2d_output_shape(x.shape, (R, S, 1, C), **every)).astype(dtype)
+        want = ref.conv2d_weight_grad(x, g, (R, S), **every)
+        np.testing.assert_array_equal(convfast.conv2d_weight_grad(x, g, (R, S), **every), want.astype(dtype))
+
+
 @pytest.mark.parametrize("groups", [1, 2, 24])
 def test_same_bits_for_any_number_of_threads_and_layout(isa, settings, groups):
     rng = np.random.default_rng(7)
@@ -143,9 +157,14 @@ def test_same_bits_for_any_number_of_threads_and_layout(isa, settings, groups):
         convfast.set_num_threads(threads)
         for order in "CF":
             arrays = np.asarray(x, order=order), np.asarray(g, order=order)
-            results.append(convfast.conv2d_weight_grad(*arrays, 3, padding=1, groups=groups))
+            last = np.asarray(nhwc(x), order=order), np.asarray(nhwc(g), order=order)
+            results.append((
+                convfast.conv2d_weight_grad(*arrays, 3, padding=1, groups=groups),
+                convfast.conv2d_weight_grad(*last, 3, padding=1, groups=groups, data_format="NHWC"),
+            ))  # fmt: skip
     for result in results[1:]:
-        np.testing.assert_array_equal(result, results[0])
+        for got, want in zip(result, results[0], strict=True):
+            np.testing.assert_array_equal(got, want)
 
 
 def test_wrong_arguments():
