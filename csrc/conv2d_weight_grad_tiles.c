@@ -77,21 +77,22 @@ static void pack_row(const cf_weight_grad *job, const char *row, ptrdiff_t count
     const cf_leaves *leaves = job->window.leaves;
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(job->window.compute), panel = job->window.panel;
     const ptrdiff_t lanes = leaves->lanes, along = grad->strides[3];
-    ptrdiff_t q = 0, k = 0;
-    if (grad->strides[1] == (ptrdiff_t)cf_dtype_bytes(grad->dtype)) { /* filters side by side */
-        for (; q < cols; ++q) job->load(to + q * panel * size, row + q * along, grad->strides[1], count);
+    const int plain = cf_is_plain(grad, job->window.compute);
+    if (plain && grad->strides[1] == size) { /* filters side by side */
+        leaves->copy_rows(&(cf_row_copy){.to = to, .to_row = panel, .from = row, .from_row = along / size, .rows = cols,
+                                         .step = 1, .count = count});
         return;
     }
-    if (along == size && cf_is_plain(grad, job->window.compute)) {
+    ptrdiff_t k = 0;
+    if (plain && along == size && cols >= lanes) /* squares, the last of which overlaps the one before */
         for (; k + lanes <= count; k += lanes)
-            for (q = 0; q + lanes <= cols; q += lanes)
+            for (ptrdiff_t i = 0; i < cols; i += lanes) {
+                const ptrdiff_t q = cf_min(i, cols - lanes);
                 leaves->transpose(row + k * grad->strides[1] + q * size, grad->strides[1] / size,
                                   to + (q * panel + k) * size, panel);
-    }
-    const ptrdiff_t squares = k, begin = q; /* what is left: pixels behind, filters below */
-    for (k = 0; k < count; ++k)
-        for (q = k < squares ? begin : 0; q < cols; ++q)
-            job->load(to + (q * panel + k) * size, row + k * grad->strides[1] + q * along, along, 1);
+            }
+    for (ptrdiff_t q = 0; k < count && q < cols; ++q)
+        job->load(to + (q * panel + k) * size, row + k * grad->strides[1] + q * along, grad->strides[1], count - k);
 }
 
 static void pack_panel(const cf_weight_grad *job, const weight_task *task, const cf_pixel_block *block, ptrdiff_t k)
