@@ -171,3 +171,32 @@ void cf_conv2d_cut_tiles(cf_conv2d_plan *plan, const cf_conv2d_layout *layout)
     count_tasks(plan);
     plan->microseconds = estimate(plan);
 }
+
+/* Where part `index` begins if `count` things are shared out evenly among `parts`. */
+static ptrdiff_t part(ptrdiff_t count, ptrdiff_t parts, ptrdiff_t index)
+{
+    return count / parts * index + cf_min(count % parts, index);
+}
+
+/* The number, one of `count`, that changes fastest in *index; it is taken off. */
+static ptrdiff_t take(ptrdiff_t *index, ptrdiff_t count)
+{
+    const ptrdiff_t number = *index % count;
+    *index /= count;
+    return number;
+}
+
+cf_conv2d_task cf_conv2d_task_at(const cf_conv2d_plan *plan, ptrdiff_t index)
+{
+    const ptrdiff_t H = plan->shape.h.out, W = plan->shape.w.out;
+    cf_conv2d_task task;
+    /* Panels first: neighbours run side by side, and filters that two of them stream at once go from core to core. */
+    const ptrdiff_t panel = take(&index, plan->panel_tasks), row = take(&index, plan->row_tasks);
+    const ptrdiff_t col = take(&index, plan->col_tasks);
+    task.panel = part(plan->panels, plan->panel_tasks, panel);
+    task.panels = part(plan->panels, plan->panel_tasks, panel + 1) - task.panel;
+    task.p = part(H, plan->row_tasks, row), task.rows = part(H, plan->row_tasks, row + 1) - task.p;
+    task.q = part(W, plan->col_tasks, col), task.cols = part(W, plan->col_tasks, col + 1) - task.q;
+    task.g = take(&index, plan->shape.groups), task.n = index;
+    return task;
+}

@@ -25,35 +25,6 @@ typedef struct {
     ptrdiff_t panel; /* bytes between panels there */
 } outputs;
 
-/* Where part `index` begins if `count` things are shared out evenly among `parts`. */
-static ptrdiff_t part(ptrdiff_t count, ptrdiff_t parts, ptrdiff_t index)
-{
-    return count / parts * index + cf_min(count % parts, index);
-}
-
-/* The number, one of `count`, that changes fastest in *index; it is taken off. */
-static ptrdiff_t take(ptrdiff_t *index, ptrdiff_t count)
-{
-    const ptrdiff_t number = *index % count;
-    *index /= count;
-    return number;
-}
-
-static cf_conv2d_task locate(const cf_conv2d_plan *plan, ptrdiff_t index)
-{
-    const ptrdiff_t H = plan->shape.h.out, W = plan->shape.w.out;
-    cf_conv2d_task task;
-    /* Panels first: neighbours run side by side, and filters that two of them stream at once go from core to core. */
-    const ptrdiff_t panel = take(&index, plan->panel_tasks), row = take(&index, plan->row_tasks);
-    const ptrdiff_t col = take(&index, plan->col_tasks);
-    task.panel = part(plan->panels, plan->panel_tasks, panel);
-    task.panels = part(plan->panels, plan->panel_tasks, panel + 1) - task.panel;
-    task.p = part(H, plan->row_tasks, row), task.rows = part(H, plan->row_tasks, row + 1) - task.p;
-    task.q = part(W, plan->col_tasks, col), task.cols = part(W, plan->col_tasks, col + 1) - task.q;
-    task.g = take(&index, plan->shape.groups), task.n = index;
-    return task;
-}
-
 static pieces carve(const cf_conv2d_plan *plan, char *workspace)
 {
     const size_t tile = (size_t)(plan->tile->M * plan->tile->V * plan->leaves->lanes) * cf_compute_bytes(plan->compute);
@@ -283,7 +254,7 @@ void cf_conv2d_run_tiles(const void *context, ptrdiff_t index, char *workspace)
 {
     const cf_conv2d_job *job = context;
     const cf_conv2d_plan *plan = job->plan;
-    const cf_conv2d_task task = locate(plan, index);
+    const cf_conv2d_task task = cf_conv2d_task_at(plan, index);
     const pieces parts = carve(plan, workspace);
     cf_conv2d_input input = {.taps = parts.taps};
     outputs out = {0};

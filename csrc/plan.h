@@ -60,6 +60,7 @@ typedef struct {
 
 void cf_conv2d_cut_tiles(cf_conv2d_plan *plan, const cf_conv2d_layout *layout);
 void cf_conv2d_share_tiles(cf_conv2d_plan *plan);
+cf_conv2d_task cf_conv2d_task_at(const cf_conv2d_plan *plan, ptrdiff_t index);
 void cf_conv2d_run_tiles(const void *job, ptrdiff_t task, char *workspace);
 void cf_conv2d_copy_stage(const cf_conv2d_job *job, const cf_conv2d_task *task, const char *stage, ptrdiff_t ld,
                           ptrdiff_t pitch);

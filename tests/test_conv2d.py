@@ -60,6 +60,8 @@ LARGE = {
     "dense": (1, 97, 29, 31, 101, 3, 3, dict(padding=1)),
     "dense, stride": (2, 89, 29, 31, 83, 3, 3, dict(padding=1, stride=2)),
     "1x1, stride": (1, 103, 29, 31, 107, 1, 1, dict(stride=2)),
+    "1x1, whole panels": (2, 641, 13, 13, 12, 1, 1, {}),
+    "1x3, whole panels": (1, 211, 5, 29, 12, 1, 3, {}),
 }
 
 
