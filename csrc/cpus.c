@@ -1,5 +1,15 @@
-/* cpus.c — how much processor time the control group of this process may use. */
+/* cpus.c — how many threads the environment asks for, and how many CPUs the control group allows. */
 #include "parallel.h"
+
+#include <stdlib.h>
+
+int cf_threads_in(const char *name)
+{
+    const char *text = getenv(name);
+    if (text == NULL) return 0;
+    const long n = strtol(text, NULL, 10); /* OMP_NUM_THREADS may be a list: its first number counts */
+    return n < 1 ? 0 : n > CF_THREADS_MAX ? CF_THREADS_MAX : (int)n;
+}
 
 #ifdef __linux__
 #include <stdio.h>

@@ -17,8 +17,8 @@
 
 #include "convfast.h"
 
+#include <fenv.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -30,7 +30,6 @@
 /* Handing over a job costs less than a microsecond while the helpers look for it, some 10 to wake them, and they look
    for milliseconds: not for less work than this. */
 #define PARALLEL_MICROSECONDS 15.0
-#define THREADS_MAX 1024
 
 typedef struct {
     ptrdiff_t count;
@@ -41,6 +40,7 @@ typedef struct {
     size_t each;
     atomic_ptrdiff_t next_task;
     atomic_int next_workspace;
+    fenv_t mode; /* of the caller's floating-point arithmetic: no result depends on who computes it */
 } job;
 
 static void work(job *j)
@@ -127,7 +127,10 @@ static void help(team *t, int call)
 {
     const int number = atomic_fetch_add(&t->number, 1);
     while (!atomic_load(&t->dismissed)) {
-        if (atomic_fetch_add(&t->door, 1) < CLOSED && number < t->job->threads - 1) work(t->job);
+        if (atomic_fetch_add(&t->door, 1) < CLOSED && number < t->job->threads - 1) {
+            fesetenv(&t->job->mode);
+            work(t->job);
+        }
         if (atomic_fetch_sub(&t->door, 1) == CLOSED + 1) { /* the last one of a job whose caller may sleep */
             pthread_mutex_lock(&t->lock);
             pthread_cond_signal(&t->left);
@@ -168,7 +171,7 @@ static void *host(void *argument)
     const int bound = omp_get_proc_bind() != omp_proc_bind_false;
     const pthread_t self = pthread_self();
 #pragma omp parallel num_threads(t->helpers + bound)
-    if (bound && pthread_equal(pthread_self(), self))
+    if (bound && omp_get_num_threads() > 1 && pthread_equal(pthread_self(), self))
         sleep_until_dismissed(t);
     else
         help(t, call);
@@ -177,13 +180,14 @@ static void *host(void *argument)
 
 static void after_fork(void) { the_team = (team)NO_TEAM; }
 
+static int prepared;
+
+static void prepare(void) { prepared = pthread_atfork(NULL, NULL, after_fork) == 0; }
+
 /* Whether there is a team of so many helpers. */
 static int gather(team *t, int helpers)
 {
-    static int prepared;
     if (t->helpers >= helpers) return 1;
-    if (!prepared) prepared = pthread_atfork(NULL, NULL, after_fork) == 0;
-    if (!prepared) return 0;
     if (t->helpers > 0) {
         atomic_store(&t->dismissed, 1);
         atomic_fetch_add(&t->call, 1);
@@ -199,12 +203,17 @@ static int gather(team *t, int helpers)
 
 static void share(job *j)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     team *t = &the_team;
-    if (atomic_exchange(&t->taken, 1)) { /* it helps another caller */
+    pthread_once(&once, prepare);
+    if (!prepared || atomic_exchange(&t->taken, 1)) { /* it helps another caller */
         work(j);
         return;
     }
+    int cancel;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* helpers have the job, which is on this thread's stack */
     if (gather(t, j->threads - 1)) {
+        fegetenv(&j->mode);
         t->job = j;
         atomic_store(&t->cpu, this_cpu());
         atomic_fetch_sub(&t->door, CLOSED);
@@ -217,6 +226,7 @@ static void share(job *j)
         work(j);
     }
     atomic_store(&t->taken, 0);
+    pthread_setcancelstate(cancel, NULL);
 }
 #else
 static void share(job *j) { work(j); }
@@ -242,16 +252,6 @@ int cf_threads_for(double microseconds, ptrdiff_t tasks)
 #endif
 }
 
-/* The default: CONVFAST_NUM_THREADS, else OMP_NUM_THREADS, else the CPUs this process may use. */
-
-static int from_environment(const char *name)
-{
-    const char *text = getenv(name);
-    if (text == NULL) return 0;
-    const long n = strtol(text, NULL, 10); /* OMP_NUM_THREADS may be a list: its first number counts */
-    return n < 1 ? 0 : n > THREADS_MAX ? THREADS_MAX : (int)n;
-}
-
 #ifdef _OPENMP
 /* Not the CPUs that this thread may use: where OMP_PROC_BIND is set, that is one. */
 static int usable_cpus(void)
@@ -263,17 +263,18 @@ static int usable_cpus(void)
 static int usable_cpus(void) { return 1; }
 #endif
 
+/* The default: CONVFAST_NUM_THREADS, else OMP_NUM_THREADS, else the CPUs this process may use. */
 static atomic_int threads_setting, threads_default;
 
-void cf_set_threads(int n) { atomic_store(&threads_setting, n > THREADS_MAX ? THREADS_MAX : n); }
+void cf_set_threads(int n) { atomic_store(&threads_setting, n > CF_THREADS_MAX ? CF_THREADS_MAX : n); }
 
 int cf_get_threads(void)
 {
     int n = atomic_load_explicit(&threads_setting, memory_order_relaxed);
     if (n == 0) n = atomic_load_explicit(&threads_default, memory_order_relaxed);
     if (n == 0) {
-        n = from_environment("CONVFAST_NUM_THREADS");
-        if (n == 0) n = from_environment("OMP_NUM_THREADS");
+        n = cf_threads_in("CONVFAST_NUM_THREADS");
+        if (n == 0) n = cf_threads_in("OMP_NUM_THREADS");
         if (n == 0) n = usable_cpus();
         if (n < 1) n = 1;
         atomic_store(&threads_default, n);

@@ -160,10 +160,11 @@ def test_tolerances_live_in_conftest():
 
 
 def test_kernels_never_print_abort_or_touch_the_process():
-    # Files are read, never written: the CPU quota stands in one.
+    # Files are read, never written: the CPU quota stands in one. Helpers take over the mode of the job's caller.
     talk = r"\b(printf|fprintf|vprintf|puts|fputs|putchar|fputc|fwrite|perror|syslog)\s*\("
     leave = r"\b(abort|exit|_exit|quick_exit|atexit|raise|kill|signal|sigaction|longjmp|system|popen)\s*\("
     change = r"\b((set|put|unset)env|sched_setaffinity|pthread_setaffinity\w*|fe(set|enable)\w+|setlocale)\s*\("
+    change += r"(?!&t->job->mode\))"
     global_openmp = r"\bomp_set_\w+"
     mode = r"_mm_setcsr|ldmxcsr|_MM_SET_|kmp_set_"
     for pattern in (talk, leave, change, global_openmp, mode):

@@ -3,6 +3,8 @@
 import contextlib
 import itertools
 import os
+import platform
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -96,6 +98,23 @@ def test_the_gil_is_released(rng):
         while not job.done():
             count += 1
     assert count > 1000
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="FE_UPWARD of x86 glibc")
+def test_helpers_round_as_their_caller_does():
+    code = """
+import ctypes, numpy as np
+from convfast import conv2d, num_threads
+rng = np.random.default_rng(0)
+x, w = rng.standard_normal((1, 32, 61, 67)).astype("f4"), rng.standard_normal((32, 32, 3, 3)).astype("f4")
+def compute(threads):
+    with num_threads(threads): return conv2d(x, w).tobytes()
+nearest = compute(2)
+assert ctypes.CDLL("libm.so.6").fesetround(0x800) == 0
+upward = compute(1)
+print(upward != nearest and all(compute(2) == upward for _ in range(50)))
+"""
+    assert run_child(code).strip() == "True"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@
 - All processes use the same CPUs and the same number of threads, and compute in float32.
 - A layer is measured in rounds, every row once a round, in a rotating order: what disturbs, disturbs all alike.
 - One works at a time. On Linux the others are stopped (SIGSTOP), because the threads of some runtimes spin for long
-  after their work; elsewhere a pause lets them fall asleep. A turn begins with calls off the clock, until they are fast again.
+  after their work; elsewhere a pause lets them fall asleep. A turn begins with calls off the clock, until they
+  are fast again.
 - Every answer is compared with float64 before the clock starts; a wrong one is not timed. The answer to a changed
   input must change, and the last answer must still be the first.
 - Between the turns the same reference loop runs: the limit that shares are counted from, and the proof of calm.
