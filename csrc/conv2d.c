@@ -103,8 +103,8 @@ static cf_status run(const cf_conv2d_plan *plan, const operands *o, const void *
     job.view = can_view(plan, &o->x) && (writes || plan->filters_are_vectors);
     job.staged = !writes || (plan->blocks > 1 && !job.view);
     job.squares = job.y_plain && o->y.strides[3] == (ptrdiff_t)cf_compute_bytes(plan->compute);
-    const ptrdiff_t panel_bytes = plan->panel * plan->C * plan->taps * (ptrdiff_t)cf_compute_bytes(plan->compute);
-    const size_t each = plan->workspace_each + (raw == NULL ? 0 : (size_t)cf_round_up(panel_bytes, CF_ALIGNMENT));
+    const ptrdiff_t block = cf_conv2d_block(plan, 0).terms * plan->panel * (ptrdiff_t)cf_compute_bytes(plan->compute);
+    const size_t each = plan->workspace_each + (raw == NULL ? 0 : (size_t)cf_round_up(block, CF_ALIGNMENT));
     char *workspace = cf_acquire(each * (size_t)plan->threads);
     if (workspace == NULL) return CF_NO_MEMORY;
     cf_parallel_for(plan->tasks, plan->threads, plan->algorithm->run, &job, workspace, each);
@@ -112,8 +112,8 @@ static cf_status run(const cf_conv2d_plan *plan, const operands *o, const void *
     return CF_OK;
 }
 
-/* Filters that one task alone reads are packed there, a panel at a time: it is still in the first-level cache when it
-   is used (512->512 at 7x7: 3x3 in 0.84 of the time). */
+/* Filters that one task alone reads are packed there, a block of a panel at a time: it is still in the first-level
+   cache when it is used (512->512 at 7x7: 3x3 in 0.84 of the time). No block is larger than the first. */
 static int packs_in_tasks(const cf_conv2d_plan *plan)
 {
     return plan->layout != NULL && plan->filters_are_vectors && plan->shape.N * plan->row_tasks * plan->col_tasks == 1;

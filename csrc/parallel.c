@@ -4,8 +4,8 @@
 
    OpenMP starts the threads, once; between jobs they wait here, not at OpenMP's barriers. At a barrier the caller waits
    for every thread, and libgomp spins for milliseconds: where the machine is busy, or Linux wakes two threads on one
-   CPU, as it often does after a pause, each holds up the other, and a call of 1.5 ms takes 6 to 12. Here a caller waits
-   only for helpers that have begun.
+   CPU, as it often does after a pause, each holds up the other: a 3x3 convolution of 64x56x56 on two CPUs took 1.5 ms
+   call upon call, but 6 to 8 after pauses of 20 to 200 ms. Here a caller waits only for helpers that have begun.
 
    Several callers: the team helps one at a time; the others meanwhile work alone.
 
@@ -206,7 +206,7 @@ static void share(job *j)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     team *t = &the_team;
     pthread_once(&once, prepare);
-    if (!prepared || atomic_exchange(&t->taken, 1)) { /* it helps another caller */
+    if (!prepared || atomic_exchange(&t->taken, 1)) { /* no team, or it helps another caller */
         work(j);
         return;
     }
@@ -245,7 +245,7 @@ int cf_threads_for(double microseconds, ptrdiff_t tasks)
 {
 #ifdef _OPENMP
     if (microseconds < PARALLEL_MICROSECONDS || tasks < 2 || omp_in_parallel()) return 1;
-    return cf_get_threads(); /* never a team of another size: libgomp would end and start threads */
+    return cf_get_threads(); /* all that are set: a team that must grow is started anew */
 #else
     (void)microseconds, (void)tasks;
     return 1;
