@@ -135,6 +135,7 @@ static void describe(cf_weight_grad *job, const cf_conv2d_options *options, cons
     window->channels_last = options->channels_last;
     window->compute = cf_compute_of(job->dw.dtype);
     window->leaves = cf_kernels_now()->leaves[window->compute];
+    window->chain = cf_chain(window->compute, options->precision);
     window->C = shape->C / shape->groups, window->K = shape->K / shape->groups;
     window->taps = shape->h.size * shape->w.size;
     window->tile = best_tile(window->leaves, window->K);

@@ -118,8 +118,9 @@ static void multiply(const cf_winograd_work *w)
     const cf_conv2d_plan *plan = w->plan;
     const ptrdiff_t panels = w->task.panels, term = plan->panel * (ptrdiff_t)sizeof(float);
     const cf_places places = cf_conv2d_places(plan, w->task.tiles);
-    cf_tile tile = {.terms = plan->C, .taps = cf_indices(w, w->at.channels), .y_col = cf_indices(w, w->at.vectors),
-                    .first = 1, .ahead_step = cf_ceil_div(term, cf_ceil_div(places.count, plan->tile->M))};
+    cf_tile tile = {.terms = plan->C, .chain = CF_CHAIN, .taps = cf_indices(w, w->at.channels),
+                    .y_col = cf_indices(w, w->at.vectors), .first = 1,
+                    .ahead_step = cf_ceil_div(term, cf_ceil_div(places.count, plan->tile->M))};
     for (ptrdiff_t i = 0; i < PRODUCTS * panels; ++i) {
         const ptrdiff_t e = i / panels, panel = i % panels, next = cf_min(i + 1, PRODUCTS * panels - 1);
         tile.x = cf_floats(w, w->at.v) + e * w->at.v_run;

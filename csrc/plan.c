@@ -58,6 +58,7 @@ static void prepare_filters(const cf_conv2d_options *options, cf_compute compute
     plan->channels_last = options->channels_last;
     plan->compute = compute;
     plan->leaves = cf_kernels_now()->leaves[compute];
+    plan->chain = cf_chain(compute, options->precision);
     plan->C = w_shape[1];
     plan->K = w_shape[0] / options->groups;
     plan->taps = cf_mul(w_shape[2], w_shape[3]);

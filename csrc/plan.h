@@ -82,7 +82,7 @@ struct cf_conv2d_plan {
     int exact_blocks;                   /* the stage keeps the rounding errors of block sums too */
     ptrdiff_t C, K, taps;               /* of one group */
     ptrdiff_t panel, panels;            /* filters of one packed panel; panels of a group */
-    ptrdiff_t block_channels, blocks;
+    ptrdiff_t chain, block_channels, blocks;
     ptrdiff_t rows, cols, panels_each;  /* the largest task */
     ptrdiff_t row_tasks, col_tasks, panel_tasks, tasks;
     ptrdiff_t planes, planes_each, plane_tasks; /* of depthwise: groups, or chunks of channels that fill vectors */
@@ -102,6 +102,12 @@ cf_status cf_conv2d_plan_filters(const cf_conv2d_options *options, cf_compute co
    plan for that many. It changes no bit. */
 ptrdiff_t cf_winograd_part(const cf_conv2d_plan *plan);
 void cf_winograd_take(cf_conv2d_plan *plan, ptrdiff_t filters);
+
+/* The terms of a tile's sums. */
+static inline ptrdiff_t cf_chain(cf_compute compute, cf_precision precision)
+{
+    return compute == CF_COMPUTE_F32 && precision != CF_PRECISION_HIGHEST ? CF_LONG_CHAIN : CF_CHAIN;
+}
 
 cf_term_block cf_conv2d_block(const cf_conv2d_plan *plan, ptrdiff_t index);
 

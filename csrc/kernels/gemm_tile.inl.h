@@ -1,6 +1,6 @@
 /* gemm_tile.inl.h — register tiles of a convolution or matrix product; the contract is cf_tile in table.h.
 
-   The M x V accumulators stay in registers over CF_CHAIN terms; each term costs V vector loads, M broadcasts and M * V
+   The M x V accumulators stay in registers over a chain of terms; each term costs V vector loads, M broadcasts and M * V
    multiply-adds, so a tile is as large as the register file allows. The input is found through a table of offsets
    (`taps`), one per term: stride, dilation, phases and im2col are all just other tables. Vectors of filters that the
    next tiles read come into the second-level cache meanwhile, at no cost: a load has room beside the multiply-adds. */
@@ -31,14 +31,14 @@ static inline __attribute__((always_inline)) const char *CF_NAME(multiply)(
 {
     const CF_REAL *w = t->w;
     const ptrdiff_t *tap = t->taps, *const taps_end = tap + t->terms;
-    /* The sum of the finished chains is touched once in CF_CHAIN terms. It belongs in memory: a compiler that sees what
+    /* The sum of the finished chains is touched once in a chain. It belongs in memory: a compiler that sees what
        the pointer points to wants registers for it, and spills at the begin and end of every tile. */
     vec sums[TILE_MAX * 2], *volatile unseen = sums, *const chains = unseen;
     for (int begun = 0;; begun = 1) {
         TILE_UNROLL for (int m = 0; m < M; ++m)
             TILE_UNROLL for (int v = 0; v < V; ++v)
                 acc[m][v] = (vec){0};
-        const ptrdiff_t *const end = taps_end - tap < CF_CHAIN ? taps_end : tap + CF_CHAIN;
+        const ptrdiff_t *const end = taps_end - tap < t->chain ? taps_end : tap + t->chain;
         while (tap != end) {
             const ptrdiff_t offset = *tap++;
             if (filters_are_vectors) __builtin_prefetch(ahead, 0, 2), ahead += t->ahead_step;
