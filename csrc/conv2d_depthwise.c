@@ -1,11 +1,13 @@
-/* conv2d_depthwise.c — the algorithm "depthwise": one input channel to a sum.
+/* conv2d_depthwise.c — the algorithm "depthwise": one input channel to a sum, or few.
 
-     y[n,g*K+k,p,q] = activation(bias[g*K+k] + sum over r, s of
-                      x[n, g, p*stride + r*dilation - pad, q*stride + s*dilation - pad] * w[g*K+k,r,s])
+     y[n,g*K+k,p,q] = activation(bias[g*K+k] + sum over r, s and c < C of
+                      x[n, g*C+c, p*stride + r*dilation - pad, q*stride + s*dilation - pad] * w[g*K+k,c,r,s])
 
    A task is a band of rows and columns of some planes of one image. Vectors lie along the rows or, with channels side
-   by side (data_format="NHWC"), along the channels; a file each. The order of a sum is that of the direct algorithm,
-   (r, s) in chains of CF_CHAIN: so are its bits. Here: the filters, the cut into tasks and the workspace. */
+   by side (data_format="NHWC"), along the channels; a file each. There groups may have several channels (C > 1):
+   filters of neighbouring groups share a vector, which those of one would leave half empty. The order of a sum is
+   (r, s, c), in chains of CF_CHAIN; with one channel direct has it too, and so the same bits. Here: the filters, the
+   cut into tasks and the workspace. */
 #include "conv2d_depthwise.h"
 #include "parallel.h"
 #include "workspace.h"
@@ -34,7 +36,7 @@ static const cf_pixels_shape *choose_pixels(const cf_conv2d_plan *plan)
 static void shape_filters(cf_conv2d_plan *plan)
 {
     plan->pixels = choose_pixels(plan);
-    plan->packed_bytes = (size_t)cf_mul(cf_mul(cf_add(plan->shape.K, cf_chunk(plan)), plan->taps),
+    plan->packed_bytes = (size_t)cf_mul(cf_mul(cf_add(plan->shape.K, cf_chunk(plan)), cf_mul(plan->taps, plan->C)),
                                         (ptrdiff_t)cf_compute_bytes(plan->compute));
 }
 
@@ -50,8 +52,9 @@ static void pack(const cf_conv2d_plan *plan, const cf_array *w, char *packed)
             packed += plan->taps * size;
             continue;
         }
-        for (ptrdiff_t t = 0; t < plan->taps; ++t, packed += C * size)
-            load(packed, from + t / S * w->strides[2] + t % S * w->strides[3], w->strides[0], C);
+        for (ptrdiff_t t = 0; t < plan->taps; ++t)
+            for (ptrdiff_t c = 0; c < plan->C; ++c, packed += C * size)
+                load(packed, from + t / S * w->strides[2] + t % S * w->strides[3] + c * w->strides[1], w->strides[0], C);
     }
 }
 
@@ -73,8 +76,9 @@ static void pack(const cf_conv2d_plan *plan, const cf_array *w, char *packed)
 static ptrdiff_t slab_elements(const cf_conv2d_plan *plan, ptrdiff_t rows, ptrdiff_t cols)
 {
     const cf_axis *h = &plan->shape.h, *w = &plan->shape.w;
-    return cf_mul(cf_axis_covered(h, rows), plan->pixels != NULL ? cf_mul(cf_axis_covered(w, cols), cf_chunk(plan))
-                                                          : cf_mul(cf_phases(w), cf_phase_length(w, cols)));
+    const ptrdiff_t row = plan->pixels != NULL ? cf_mul(cf_axis_covered(w, cols), plan->C * cf_chunk(plan))
+                                               : cf_mul(cf_phases(w), cf_phase_length(w, cols));
+    return cf_mul(cf_axis_covered(h, rows), row);
 }
 
 static ptrdiff_t slab_bytes(const cf_conv2d_plan *plan, ptrdiff_t rows, ptrdiff_t cols)
@@ -84,9 +88,10 @@ static ptrdiff_t slab_bytes(const cf_conv2d_plan *plan, ptrdiff_t rows, ptrdiff_
 
 static const char *refuses(const cf_conv2d_plan *plan)
 {
-    if (plan->C != 1) return "each filter has more than one input channel";
+    if (plan->C != 1 && plan->pixels == NULL) return "each filter has more than one input channel";
+    if (plan->C > plan->leaves->lanes) return "each filter has more input channels than a vector";
     if (plan->taps > CF_TAPS_MAX) return "the filter has more than 1024 taps";
-    if (plan->channels_last && plan->K >= plan->leaves->lanes) return "the filters of one channel fill vectors";
+    if (plan->channels_last && plan->K >= plan->leaves->lanes) return "the filters of a group fill vectors";
     if (slab_bytes(plan, 1, cf_min(plan->shape.w.out, plan->leaves->lanes)) > SMALLEST_SLAB_BYTES)
         return "stride and dilation spread the filter over more input than the cache holds";
     return NULL;
@@ -123,7 +128,7 @@ static void cut(cf_conv2d_plan *plan)
     const double row_vectors = (double)(plan->pixels != NULL ? plan->cols : cf_ceil_div(plan->cols, lanes));
     const double vectors = (double)plan->rows * row_vectors;
     const double inputs = (double)slab_elements(plan, plan->rows, plan->cols) / (double)lanes;
-    const double taps = (double)plan->taps;
+    const double taps = (double)(plan->taps * plan->C);
     const double sum = plan->pixels == NULL && plan->taps > CF_CHAIN
                            ? taps / LONG_TAPS_PER_CYCLE + (double)s->h.size * LONG_ROW_CYCLES
                            : taps / TAPS_PER_CYCLE;
@@ -147,10 +152,11 @@ static ptrdiff_t places(const cf_conv2d_plan *plan)
 static size_t carve(const cf_conv2d_plan *plan, char *tables, cf_band *b)
 {
     const int by_rows = plan->pixels == NULL;
-    const size_t taps = aligned(plan->taps, sizeof(ptrdiff_t)), table = aligned(places(plan), sizeof(ptrdiff_t));
+    const size_t taps = aligned(plan->taps * plan->C, sizeof(ptrdiff_t)), table = aligned(places(plan), sizeof(ptrdiff_t));
     const size_t copies = by_rows ? aligned(cf_phases(&plan->shape.w), sizeof(cf_phase_copy)) : 0;
     const size_t passes = by_rows ? aligned(plan->rows * places(plan), sizeof(cf_pass)) : 0;
     const size_t bias = aligned(cf_chunk(plan), cf_compute_bytes(plan->compute));
+    const size_t channels = aligned(cf_chunk(plan), sizeof(ptrdiff_t)), read = bias * (size_t)plan->C;
     if (tables != NULL) {
         b->taps = (ptrdiff_t *)tables;
         b->x_at = (ptrdiff_t *)(tables + taps);
@@ -158,9 +164,10 @@ static size_t carve(const cf_conv2d_plan *plan, char *tables, cf_band *b)
         b->copies = (cf_phase_copy *)(tables + taps + 2 * table);
         b->passes = (cf_pass *)(tables + taps + 2 * table + copies);
         b->bias = tables + taps + 2 * table + copies + passes;
-        b->expanded = b->bias + bias;
+        b->channels = (ptrdiff_t *)(b->bias + bias);
+        b->read = b->bias + bias + channels;
     }
-    return taps + 2 * table + copies + passes + 2 * bias;
+    return taps + 2 * table + copies + passes + bias + channels + read;
 }
 
 #define TASKS_PER_THREAD 8 /* enough to even out what disturbs a thread */
@@ -220,7 +227,7 @@ static int has_vectors(const cf_conv2d_job *job)
 {
     const cf_conv2d_plan *plan = job->plan;
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
-    if (plan->pixels != NULL) return job->x_plain && plan->K == 1 && job->x->strides[1] == size;
+    if (plan->pixels != NULL) return job->x_plain && plan->K == 1 && plan->C == 1 && job->x->strides[1] == size;
     return job->x_plain && plan->shape.w.stride == 1 && job->x->strides[3] == size;
 }
 

@@ -48,8 +48,8 @@ typedef struct {
 typedef struct {
     const cf_conv2d_job *job;
     ptrdiff_t n, plane, planes, p, rows, q, cols;
-    char *slab, *stage, *bias, *expanded;
-    ptrdiff_t *taps, *x_at, *y_at;
+    char *slab, *stage, *bias, *read;
+    ptrdiff_t *taps, *x_at, *y_at, *channels;
     cf_phase_copy *copies; /* one for each phase */
     cf_pass *passes;
 } cf_band;

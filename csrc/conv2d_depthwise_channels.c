@@ -1,8 +1,9 @@
 /* conv2d_depthwise_channels.c — a band of depthwise outputs, vectors along the channels.
 
    Where no window leaves the array x is read where it stands; the frame around that is laid out with its padding as
-   [row][column][channel of the chunk]. With several filters to a channel each channel is laid out as often.
-   Filters are packed [chunk][tap][channel of the chunk]. */
+   [row][column][channel of the chunk]. Of groups with several filters or several channels everything is laid out, as
+   [row][column][channel of a group][filter of the chunk]: so the leaf finds a vector for every vector of filters.
+   Filters are packed [chunk][tap][channel of a group][filter of the chunk]. */
 #include "conv2d_depthwise.h"
 
 #include <string.h>
@@ -20,15 +21,42 @@ static ptrdiff_t first_channel(const cf_band *b, ptrdiff_t i)
     return cf_min((b->plane + i) * cf_chunk(plan), plan->shape.K - cf_chunk(plan));
 }
 
-/* Channels [k, k + chunk) of the output at one padded pixel: of K filters to a channel, each channel stands K times. */
-static void load_repeated(const cf_band *b, const char *image, ptrdiff_t row, ptrdiff_t col, ptrdiff_t k, char *to)
+/* The channels that filters [k, k + chunk) read at `count` pixels of a row, counted from the first: inside the array. */
+static void spread(const cf_band *b, const char *from, ptrdiff_t from_pixel, ptrdiff_t readable, ptrdiff_t count, char *to)
 {
     const cf_conv2d_plan *plan = b->job->plan;
-    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), K = plan->K, c = k / K;
-    const char *plane = image + c * b->job->x->strides[1];
-    cf_conv2d_load_pixel(b->job, plane, row, col, (k + cf_chunk(plan) - 1) / K - c + 1, b->expanded);
-    for (ptrdiff_t i = 0; i < cf_chunk(plan); ++i)
-        memcpy(to + i * size, b->expanded + ((k + i) / K - c) * size, (size_t)size);
+    const cf_spread run = {.to = to, .from = from, .channels = b->channels, .pixels = count, .inputs = plan->C,
+                           .vectors = plan->pixels->V, .from_pixel = from_pixel, .readable = readable};
+    plan->leaves->spread(&run);
+}
+
+static void lay_out_groups(const cf_band *b, const char *image, ptrdiff_t k)
+{
+    const cf_conv2d_job *job = b->job;
+    const cf_conv2d_plan *plan = job->plan;
+    const cf_array *x = job->x;
+    const cf_axis *w = &plan->shape.w;
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), cols = cf_axis_covered(w, b->cols);
+    const ptrdiff_t first = k / plan->K * plan->C, end = (k + cf_chunk(plan) - 1) / plan->K * plan->C + plan->C;
+    const ptrdiff_t pixel = plan->C * cf_chunk(plan) * size;
+    const cf_conv2d_span span = cf_conv2d_span_of(plan, b->q * w->stride - w->pad_before, 1, cols);
+    const cf_row_range r = cf_band_rows(b);
+    const char *const plane = image + first * x->strides[1];
+    char *to = b->slab;
+    for (ptrdiff_t i = 0; i < cf_chunk(plan); ++i) b->channels[i] = (k + i) / plan->K * plan->C - first;
+    for (ptrdiff_t i = 0; i < r.count; ++i, to += cols * pixel) {
+        const int in_place = job->x_plain && x->strides[1] == size && i >= r.first && i < r.last;
+        const ptrdiff_t inside = in_place ? span.begin : cols, outside = in_place ? span.end : cols;
+        for (ptrdiff_t j = 0; j < cols; ++j) {
+            if (j == inside) j = outside;
+            if (j == cols) break;
+            cf_conv2d_load_pixel(job, plane, r.top + i, span.first + j, end - first, b->read);
+            spread(b, b->read, 0, end - first, 1, to + j * pixel);
+        }
+        if (inside < outside)
+            spread(b, plane + (r.top + i) * x->strides[2] + (span.first + inside) * x->strides[3], x->strides[3] / size,
+                   plan->shape.C - first, outside - inside, to + inside * pixel);
+    }
 }
 
 static void lay_out_pixels(const cf_band *b, const char *image, ptrdiff_t k)
@@ -41,11 +69,7 @@ static void lay_out_pixels(const cf_band *b, const char *image, ptrdiff_t k)
     const cf_row_range r = cf_band_rows(b);
     char *to = b->slab;
     for (ptrdiff_t i = 0; i < r.count; ++i, to += cols * pixel)
-        if (plan->K == 1)
-            cf_conv2d_load_pixels(job, image + k * job->x->strides[1], r.top + i, &span, cf_chunk(plan), cf_chunk(plan), to);
-        else
-            for (ptrdiff_t col = 0; col < cols; ++col)
-                load_repeated(b, image, r.top + i, span.first + col, k, to + col * pixel);
+        cf_conv2d_load_pixels(job, image + k * job->x->strides[1], r.top + i, &span, cf_chunk(plan), cf_chunk(plan), to);
 }
 
 void cf_band_by_channels(const cf_band *b, int view)
@@ -56,9 +80,13 @@ void cf_band_by_channels(const cf_band *b, int view)
     const cf_axis *h = &plan->shape.h, *w = &plan->shape.w;
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), M = plan->pixels->M, C = cf_chunk(plan);
     const int staged = !job->y_plain || y->strides[1] != size;
-    const ptrdiff_t row = view ? x->strides[2] / size : cf_axis_covered(w, b->cols) * C, col = view ? x->strides[3] / size : C;
-    for (ptrdiff_t t = 0; t < plan->taps; ++t)
-        b->taps[t] = t / w->size * h->dilation * row + t % w->size * w->dilation * col;
+    const ptrdiff_t pixel = C * plan->C, terms = plan->taps * plan->C;
+    const ptrdiff_t row = view ? x->strides[2] / size : cf_axis_covered(w, b->cols) * pixel;
+    const ptrdiff_t col = view ? x->strides[3] / size : pixel;
+    for (ptrdiff_t i = 0; i < terms; ++i) {
+        const ptrdiff_t t = i / plan->C, c = i % plan->C;
+        b->taps[i] = t / w->size * h->dilation * row + t % w->size * w->dilation * col + c * C;
+    }
     ptrdiff_t count = 0;
     for (ptrdiff_t p = 0; p < b->rows; ++p)
         for (ptrdiff_t q = 0; q < b->cols; ++q, ++count) {
@@ -69,7 +97,7 @@ void cf_band_by_channels(const cf_band *b, int view)
         b->x_at[count] = b->x_at[count - 1];
         b->y_at[count] = b->y_at[count - 1];
     }
-    cf_pixels tile = {.terms = plan->taps, .taps = b->taps, .bias = b->bias, .limits = job->limits};
+    cf_pixels tile = {.terms = terms, .taps = b->taps, .bias = b->bias, .limits = job->limits};
     const char *image = x->data + b->n * x->strides[0];
     for (ptrdiff_t i = 0; i < chunks(b); ++i) {
         const ptrdiff_t k = first_channel(b, i);
@@ -78,8 +106,8 @@ void cf_band_by_channels(const cf_band *b, int view)
             tile.x = image + k * size + (b->p * h->stride - h->pad_before) * x->strides[2] +
                      (b->q * w->stride - w->pad_before) * x->strides[3];
         else
-            lay_out_pixels(b, image, k), tile.x = b->slab;
-        tile.w = job->packed + (b->plane + i) * plan->taps * C * size;
+            (plan->K == 1 && plan->C == 1 ? lay_out_pixels : lay_out_groups)(b, image, k), tile.x = b->slab;
+        tile.w = job->packed + (b->plane + i) * terms * C * size;
         cf_band_bias(b, k, C);
         tile.y = staged ? b->stage : to;
         for (ptrdiff_t j = 0; j < count; j += M) {

@@ -22,6 +22,8 @@
 #define TASK_CYCLES 300.0
 #define STORE_CYCLES 0.2            /* of one output, after its sum */
 #define TRANSPOSED_STORE_CYCLES 1.0 /* the same from pixels to planes */
+#define SCATTERED_CYCLES 8.0        /* of a cell where every pixel has a cache line of its own */
+#define LINE_CHANNELS 16
 
 cf_places cf_conv2d_places(const cf_conv2d_plan *plan, ptrdiff_t pixels)
 {
@@ -128,11 +130,14 @@ static double estimate(const cf_conv2d_plan *plan)
                                                   : fmax(1 / TILES_PER_CYCLE, LOAD_CYCLES / (double)plan->tile->M);
     const double tiles = (double)(outputs * plan->panels_each * plan->blocks) / (double)(plan->tile->M * plan->tile->V);
     const double multiply = (double)outputs * (double)plan->panels_each * terms * each + tiles * TILE_CYCLES;
-    const double lay_out = (double)plan->layout->elements(plan, plan->rows, plan->cols) * (double)plan->blocks *
-                           plan->layout->cycles(plan);
     const int transposed = plan->filters_are_vectors && !plan->channels_last;
+    /* Groups narrower than a vector, with channels last: cells are moved one by one. */
+    const int scattered = plan->channels_last && !plan->filters_are_vectors && plan->C < plan->leaves->lanes &&
+                          plan->shape.C >= LINE_CHANNELS;
+    const double lay_out = (double)plan->layout->elements(plan, plan->rows, plan->cols) * (double)plan->blocks *
+                           (scattered ? SCATTERED_CYCLES : plan->layout->cycles(plan));
     const double store = (double)(plan->rows * plan->cols * plan->panels_each * plan->panel) *
-                         (transposed ? TRANSPOSED_STORE_CYCLES : STORE_CYCLES);
+                         (scattered ? SCATTERED_CYCLES : transposed ? TRANSPOSED_STORE_CYCLES : STORE_CYCLES);
     return tasks * (multiply + lay_out + store + TASK_CYCLES) / CYCLES_PER_MICROSECOND;
 }
 

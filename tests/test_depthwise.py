@@ -80,12 +80,62 @@ def test_multipliers(isa, data_format, multiplier, rng):
             assert_law(x, w, bias, **options)
 
 
+def grouped(rng, groups, C, K, H, W, R, S, dtype=np.float32, make=integers):
+    """x, w and bias of groups of C channels and K filters, channels last."""
+    return operands(rng, 2, groups * C, H, W, groups * K, R, S, "NHWC", dtype, groups=groups, make=make)
+
+
+@pytest.mark.parametrize(("C", "K"), [(2, 2), (4, 4), (3, 3), (2, 3), (5, 1), (1, 3), (7, 2), (2, 1)])
+def test_groups_of_few_channels(isa, C, K, dtype, rng):
+    """Filters of several groups share a vector, of which a group may be cut in two; some vectors span many channels."""
+    algorithm = next(c for c in explain_conv2d((1, 9, 9, 32 * C), (3, 3, C, 32 * K), groups=32, data_format="NHWC",
+                                               dtype=dtype).candidates if c.algorithm == "depthwise")  # fmt: skip
+    if not algorithm.applies:
+        assert "vector" in algorithm.reason
+        return
+    for groups in 16, 19, 33:
+        for R, S in (1, 1), (3, 3), (2, 5):
+            x, w, bias = grouped(rng, groups, C, K, 9, 11, R, S, dtype)
+            for options in dict(), dict(padding=2, stride=2), dict(padding=((2, 0), (1, 3)), dilation=(1, 2)):
+                assert_law(x, w, bias, groups=groups, data_format="NHWC", **options)
+                assert_law(x[:, ::-1, :, ::-1], w, bias, groups=groups, data_format="NHWC", **options)
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_groups_of_few_channels_read_nothing_outside(isa, side, rng):
+    for groups, C, K in (8, 2, 2), (5, 4, 4), (13, 3, 3), (16, 2, 1), (9, 3, 2):
+        x, w, bias = grouped(rng, groups, C, K, 5, 7, 3, 3)
+        options = dict(padding=(1, 0), groups=groups, data_format="NHWC")
+        if not next(c for c in explain_conv2d(x.shape, w.shape, **options).candidates).applies:
+            continue
+        exact = reference.conv2d(x, w, bias, **options).astype(np.float32)
+        out = guarded(np.zeros_like(exact), side)
+        x, w, bias = (guarded(array, side) for array in (x, w, bias))
+        conv2d(x, w, bias, out=out, algorithm="depthwise", **options)
+        np.testing.assert_array_equal(out, exact)
+
+
+def test_groups_of_few_channels_same_bits_and_promise(isa, rng):
+    x, w, bias = grouped(rng, 32, 2, 2, 30, 31, 11, 11, make=normal)
+    options = dict(padding=5, groups=32, data_format="NHWC", algorithm="depthwise")
+    y = conv2d(x, w, bias, **options)
+    with num_threads(3):
+        assert_same_bits(conv2d(x, w, bias, **options), y)
+    assert_same_bits(conv2d(x[1:], w, bias, **options), y[1:])
+    assert_same_bits(conv2d(np.asfortranarray(x), w, bias, **options), y)
+    del options["algorithm"]
+    assert_promise({"depthwise": y}, x, w, bias, **options)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_padding_modes(isa, data_format, mode, rng):
     for channels in 3, 16:
         for options in dict(padding=2), dict(padding=((0, 3), (5, 1)), stride=2), dict(padding="same", dilation=3):
             x, w, bias = depthwise(rng, channels, 13, 21, 3, data_format)
             assert_law(x, w, bias, groups=channels, data_format=data_format, padding_mode=mode, **options)
+            if data_format == "NHWC" and channels == 16:
+                x, w, bias = grouped(rng, 16, 2, 2, 13, 21, 3, 3)
+                assert_law(x, w, bias, groups=16, data_format=data_format, padding_mode=mode, **options)
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int16", "int32", "int64", "float16", "float64"])
@@ -185,6 +235,8 @@ def test_auto_takes_it(data_format):
 def test_refusals():
     for x, w, options, reason in (
         ((1, 4, 9, 9), (4, 2, 3, 3), dict(groups=2), "more than one input channel"),
+        ((1, 9, 9, 68), (3, 3, 17, 32), dict(groups=4, data_format="NHWC"), "more input channels than a vector"),
+        ((1, 9, 9, 64), (3, 3, 2, 512), dict(groups=32, data_format="NHWC"), "filters of a group fill vectors"),
         ((1, 1, 99, 99), (1, 1, 33, 33), {}, "more than 1024 taps"),
     ):
         with pytest.raises(ValueError, match=reason):

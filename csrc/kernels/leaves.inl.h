@@ -11,6 +11,7 @@
 #include "dot_rows.inl.h"
 #include "gemm_tile.inl.h"
 #include "row_pairs.inl.h"
+#include "spread.inl.h"
 #include "transpose.inl.h"
 
 #define X(M, V) \
@@ -80,6 +81,7 @@ static const cf_leaves CF_NAME(leaves) = {
     },
     .copy_rows = CF_NAME(copy_rows),
     .row_pairs = CF_NAME(row_pairs),
+    .spread = CF_NAME(spread),
 #define X(M) {M, CF_NAME(dot_##M)},
     .dots = {CF_DOT_SIZES},
 #undef X

@@ -89,6 +89,15 @@ typedef struct {
     ptrdiff_t to_row, from_row, rows, step, count;
 } cf_row_copy;
 
+/* to[((pixel * inputs + c) * vectors + v) * lanes + i] = from[pixel * from_pixel + channels[v * lanes + i] + c]
+   for pixels, c < inputs, v < vectors, i < lanes. `channels` never falls; `readable` elements stand at every pixel. */
+typedef struct {
+    void *to;
+    const void *from;
+    const ptrdiff_t *channels;
+    ptrdiff_t pixels, inputs, vectors, from_pixel, readable;
+} cf_spread;
+
 /* y[2 * i + j] = sum over t < terms[j] of  w * x[at + i]  for i < n and j = 0, 1; terms[j] <= CF_CHAIN, n >= lanes.
    w and at hold the terms of the even elements, then those of the odd ones. */
 typedef struct {
@@ -142,6 +151,7 @@ typedef struct {
     cf_pixels_shape depthwise[CF_TILE_SHAPES]; /* from many channels to few */
     void (*copy_rows)(const cf_row_copy *copy);
     void (*row_pairs)(const cf_row_pairs *pairs);
+    void (*spread)(const cf_spread *spread);
     const cf_winograd *winograd;            /* float32 only, else NULL */
 } cf_leaves;
 

@@ -49,7 +49,8 @@ def conv2d(
         How exact a float32 result must be at least; None is the process-wide setting (`set_precision`).
         "high" and "medium" allow Winograd's algorithm, with which large 3x3 layers take half the time.
     algorithm : {"auto", "depthwise", "direct", "narrow", "winograd", "im2col"}
-        "depthwise" is for filters of one input channel (``C / groups = 1``), single planes included.
+        "depthwise" is for filters of one input channel (``C / groups = 1``), single planes included; with NHWC for
+        groups of fewer channels and filters than a vector, too.
         "narrow" is "direct" with vectors of filters, for NCHW images of few pixels.
         "winograd" is for 3x3 filters with stride and dilation 1, float32, at precision "high" or "medium".
     out : ndarray, optional
