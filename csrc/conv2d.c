@@ -170,7 +170,7 @@ cf_status cf_conv2d_choose(const cf_conv2d_options *options, cf_dtype compute, c
     cf_conv2d_plan plan;
     const cf_status status = cf_conv2d_plan_make(options, cf_compute_of(compute), shape, w_shape, &plan);
     *chosen = *options;
-    if (status == CF_OK) chosen->algorithm = plan.algorithm->name;
+    if (status == CF_OK) chosen->algorithm = plan.winograd != NULL ? plan.winograd->name : plan.algorithm->name;
     return status;
 }
 
@@ -191,7 +191,7 @@ cf_status cf_conv2d_pack(const cf_conv2d_options *options, cf_dtype compute, con
 cf_status cf_conv2d_packed(const cf_conv2d_options *options, const cf_array *x, const ptrdiff_t w_shape[4],
                            const void *packed, cf_vector bias, const cf_array *y)
 {
-    if (strcmp(options->algorithm, "auto") == 0) return CF_NOT_APPLICABLE;
+    if (!cf_conv2d_is_chosen(options)) return CF_NOT_APPLICABLE;
     if (y->shape[0] == 0 || y->shape[1] == 0) return CF_OK;
     const operands o = prepare(options, x, w_shape, bias, y);
     cf_conv2d_plan plan;

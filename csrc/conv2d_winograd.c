@@ -32,10 +32,12 @@
        few windows hold, with small taps only, would leave rounding errors that the promise forbids. */
 #include "conv2d_winograd.h"
 
+#include "dispatch.h"
 #include "geometry.h"
 #include "parallel.h"
 #include "workspace.h"
 
+#include <math.h>
 #include <string.h>
 
 /* What V and M of one task may hold together: each is passed over twice, so that half of it in a second-level cache of
@@ -57,26 +59,27 @@ static size_t take(size_t *at, ptrdiff_t elements, size_t size)
 static cf_winograd_layout lay_out(const cf_conv2d_plan *plan)
 {
     const ptrdiff_t lanes = plan->leaves->lanes, filters = plan->panels_each * plan->panel;
-    const ptrdiff_t outputs = cf_round_up(OUT * OUT, plan->tile->M);
+    const ptrdiff_t out = plan->winograd->outputs, cells = plan->winograd->cells, products = cells * cells;
+    const ptrdiff_t outputs = cf_round_up(out * out, plan->tile->M);
     cf_winograd_layout l = {.v_tile = cf_round_up(plan->C, lanes), .m_tile = filters};
     l.v_run = cf_winograd_run(plan->tiles * l.v_tile);
     l.m_run = cf_winograd_run(plan->tiles * l.m_tile);
-    l.strip_cols = cf_round_up(plan->tiles * OUT + CELLS - OUT, lanes);
+    l.strip_cols = cf_round_up(plan->tiles * out + cells - out, lanes);
     size_t at = 0;
-    l.v = take(&at, PRODUCTS * l.v_run, sizeof(float));
-    l.m = take(&at, PRODUCTS * l.m_run, sizeof(float));
+    l.v = take(&at, products * l.v_run, sizeof(float));
+    l.m = take(&at, products * l.m_run, sizeof(float));
     l.sizes = take(&at, plan->tiles * l.v_tile, sizeof(float));
-    l.strip = take(&at, CELLS * l.strip_cols * STRIP_CHANNELS, sizeof(float));
-    l.stage = take(&at, OUT * l.strip_cols * plan->panel, sizeof(float));
+    l.strip = take(&at, cells * l.strip_cols * STRIP_CHANNELS, sizeof(float));
+    l.stage = take(&at, out * l.strip_cols * plan->panel, sizeof(float));
     l.turned = take(&at, cf_max(STRIP_CHANNELS, plan->panel) * l.strip_cols, sizeof(float));
     l.bias = take(&at, filters, sizeof(float));
-    l.window = take(&at, PRODUCTS * plan->block_channels, sizeof(float));
+    l.window = take(&at, products * plan->block_channels, sizeof(float));
     l.mended = take(&at, 2 * outputs * plan->panel, sizeof(float));
     l.channels = take(&at, plan->C, sizeof(ptrdiff_t));
     l.v_tiles = take(&at, plan->tiles + plan->tile->M, sizeof(ptrdiff_t));
     l.m_tiles = take(&at, plan->tiles + plan->tile->M, sizeof(ptrdiff_t));
     l.vectors = take(&at, plan->tile->V, sizeof(ptrdiff_t));
-    l.places = take(&at, 2 * outputs + plan->block_channels * TAPS, sizeof(ptrdiff_t));
+    l.places = take(&at, 2 * outputs + plan->block_channels * plan->taps, sizeof(ptrdiff_t));
     l.bytes = at;
     return l;
 }
@@ -105,24 +108,25 @@ static void load_bias(const cf_winograd_work *w)
                                               cf_min(filters, plan->K - k));
 }
 
-/* Of product e, 0 .. 35, with a panel of the task. */
+/* Of product e with a panel of the task. */
 static const float *filters_of(const cf_winograd_work *w, ptrdiff_t e, ptrdiff_t panel)
 {
-    return w->filters.transformed + (w->task.g * PRODUCTS + e) * w->filters.run +
+    return w->filters.transformed + (w->task.g * cf_winograd_products(w->plan) + e) * w->filters.run +
            (w->task.panel + panel) * w->plan->C * w->plan->panel;
 }
 
-/* M = V * U, 36 times. A panel of filters is fetched while the tiles before it are computed, a share by each. */
+/* M = V * U, for each product. A panel of filters is fetched while the tiles before it are computed, a share by each. */
 static void multiply(const cf_winograd_work *w)
 {
     const cf_conv2d_plan *plan = w->plan;
     const ptrdiff_t panels = w->task.panels, term = plan->panel * (ptrdiff_t)sizeof(float);
+    const ptrdiff_t products = cf_winograd_products(plan);
     const cf_places places = cf_conv2d_places(plan, w->task.tiles);
     cf_tile tile = {.terms = plan->C, .chain = CF_CHAIN, .taps = cf_indices(w, w->at.channels),
                     .y_col = cf_indices(w, w->at.vectors), .first = 1,
                     .ahead_step = cf_ceil_div(term, cf_ceil_div(places.count, plan->tile->M))};
-    for (ptrdiff_t i = 0; i < PRODUCTS * panels; ++i) {
-        const ptrdiff_t e = i / panels, panel = i % panels, next = cf_min(i + 1, PRODUCTS * panels - 1);
+    for (ptrdiff_t i = 0; i < products * panels; ++i) {
+        const ptrdiff_t e = i / panels, panel = i % panels, next = cf_min(i + 1, products * panels - 1);
         tile.x = cf_floats(w, w->at.v) + e * w->at.v_run;
         tile.y = cf_floats(w, w->at.m) + e * w->at.m_run + panel * plan->panel;
         tile.w = filters_of(w, e, panel);
@@ -153,31 +157,54 @@ static void run(const void *context, ptrdiff_t index, char *workspace)
     cf_winograd_outputs(&w);
 }
 
+const cf_winograd *cf_winograd_named(const char *name)
+{
+    const cf_winograd *f = cf_kernels_now()->leaves[CF_COMPUTE_F32]->winograds;
+    for (int i = 0; i < CF_WINOGRADS; ++i)
+        if (strcmp(name, f[i].name) == 0) return f + i;
+    return NULL;
+}
+
 /* Of V and M of one tile. */
-static ptrdiff_t tile_bytes(const cf_conv2d_plan *plan)
+static ptrdiff_t tile_bytes(const cf_conv2d_plan *plan, const cf_winograd *f)
 {
     return cf_mul(cf_add(cf_round_up(plan->C, plan->leaves->lanes), plan->panels * plan->panel),
-                  PRODUCTS * (ptrdiff_t)sizeof(float));
+                  f->cells * f->cells * (ptrdiff_t)sizeof(float));
+}
+
+int cf_winograd_suits(const cf_conv2d_plan *plan, const cf_winograd *f)
+{
+    return plan->shape.h.size == f->taps && plan->shape.w.size == f->taps &&
+           (plan->winograd == NULL || plan->winograd == f);
+}
+
+static int holds(const cf_conv2d_plan *plan, const cf_winograd *f)
+{
+    return cf_mul(tile_bytes(plan, f), TILES_LEAST) <= TASK_BYTES_MAX;
 }
 
 static const char *refuses(const cf_conv2d_plan *plan)
 {
     const cf_axis *h = &plan->shape.h, *w = &plan->shape.w;
-    if (plan->leaves->winograd == NULL) return "winograd computes float32 only";
+    const cf_winograd *f = plan->leaves->winograds;
+    const char *reason = "winograd needs a 3x3 or 5x5 filter, stride 1 and dilation 1";
+    if (f == NULL) return "winograd computes float32 only";
     if (plan->precision == CF_PRECISION_HIGHEST) return "winograd needs precision='high' or 'medium'";
-    if (h->size != 3 || w->size != 3 || h->stride != 1 || w->stride != 1 || h->dilation != 1 || w->dilation != 1)
-        return "winograd needs a 3x3 filter, stride 1 and dilation 1";
-    if (cf_mul(tile_bytes(plan), TILES_LEAST) > TASK_BYTES_MAX)
-        return "so many channels or filters of a tile exceed the cache";
-    return NULL;
+    if (h->stride != 1 || w->stride != 1 || h->dilation != 1 || w->dilation != 1) return reason;
+    for (int i = 0; i < CF_WINOGRADS; ++i) {
+        if (!cf_winograd_suits(plan, f + i)) continue;
+        if (holds(plan, f + i)) return NULL;
+        reason = "so many channels or filters of a tile exceed the cache";
+    }
+    return reason;
 }
 
 /* Estimates, in the units of conv2d_tasks.c: of both transforms, with laying out and copying to y, for one vector of one
-   tile, of a tile beside that, and of filters read from beyond the second-level cache. Measured by bench_conv2d. */
+   product, of a tile beside that, and of filters read from beyond the second-level cache. Measured by bench_conv2d. */
 #define CYCLES_PER_MICROSECOND 3000.0
 #define VECTORS_PER_CYCLE 2.0
-#define PIXELS_CYCLES 350.0
-#define PLANES_CYCLES 550.0
+#define PIXELS_CYCLES 10.0
+#define PLANES_CYCLES 15.0
 #define TILE_CYCLES 600.0
 #define FILTER_BYTES_PER_CYCLE 4.0 /* 7 when packed; a raw call transforms what it then reads once or twice */
 #define TASK_CYCLES 1000.0
@@ -196,24 +223,41 @@ static double estimate(const cf_conv2d_plan *plan)
     const ptrdiff_t rest = image % plan->tiles;
     const double tiles = (double)(image - rest + cf_conv2d_places(plan, rest).count);
     const double filters = (double)(plan->panels * plan->panel), C = (double)plan->C;
-    const double multiply = PRODUCTS * tiles * C * filters / (double)lanes / VECTORS_PER_CYCLE;
-    const double read = blocks * PRODUCTS * C * filters * sizeof(float) / FILTER_BYTES_PER_CYCLE;
-    const double transform = tiles * ((double)cf_round_up(plan->C, lanes) + filters) / (double)lanes *
+    const double products = (double)cf_winograd_products(plan);
+    const double multiply = products * tiles * C * filters / (double)lanes / VECTORS_PER_CYCLE;
+    const double read = blocks * products * C * filters * sizeof(float) / FILTER_BYTES_PER_CYCLE;
+    const double transform = products * tiles * ((double)cf_round_up(plan->C, lanes) + filters) / (double)lanes *
                              (plan->channels_last ? PIXELS_CYCLES : PLANES_CYCLES);
     return (double)plan->shape.N * (double)plan->shape.groups *
            ((multiply > read ? multiply : read) + transform + (double)image * TILE_CYCLES + blocks * TASK_CYCLES) /
            CYCLES_PER_MICROSECOND;
 }
 
-static void cut(cf_conv2d_plan *plan)
+static void cut_member(cf_conv2d_plan *plan, const cf_winograd *f)
 {
     const ptrdiff_t M = plan->tile->M;
-    plan->grid_rows = cf_ceil_div(plan->shape.h.out, OUT);
-    plan->grid_cols = cf_ceil_div(plan->shape.w.out, OUT);
+    plan->winograd = f;
+    plan->packed_bytes = cf_winograd_packed_bytes(plan);
+    plan->grid_rows = cf_ceil_div(plan->shape.h.out, f->outputs);
+    plan->grid_cols = cf_ceil_div(plan->shape.w.out, f->outputs);
     plan->panels_each = plan->panels;
-    plan->tiles = cf_round_up(cf_max(TILES_LEAST, cf_min(TILES_MAX, TASK_BYTES / tile_bytes(plan))), M);
+    plan->tiles = cf_round_up(cf_max(TILES_LEAST, cf_min(TILES_MAX, TASK_BYTES / tile_bytes(plan, f))), M);
     count_tasks(plan);
     plan->microseconds = estimate(plan);
+}
+
+/* With the member of the lowest estimate. */
+static void cut(cf_conv2d_plan *plan)
+{
+    const cf_conv2d_plan given = *plan;
+    plan->microseconds = INFINITY;
+    for (int i = 0; i < CF_WINOGRADS; ++i) {
+        cf_conv2d_plan member = given;
+        const cf_winograd *f = given.leaves->winograds + i;
+        if (!cf_winograd_suits(&given, f) || !holds(&given, f)) continue;
+        cut_member(&member, f);
+        if (member.microseconds < plan->microseconds) *plan = member;
+    }
 }
 
 /* Tasks of equal size, at least two for every thread: fewer filters each, then fewer tiles. */

@@ -4,15 +4,10 @@
 
 #include "plan.h"
 
-#define OUT 4   /* outputs of a tile in each direction */
-#define CELLS 6 /* input cells */
-#define PRODUCTS (CELLS * CELLS)
-#define TAPS 9
-
 /* Channels that are laid out at once: two cache lines of each pixel. */
 #define STRIP_CHANNELS 32
 
-/* Runs of V, M and U are an odd number of cache lines apart, so that 36 of them do not fall into the same cache set. */
+/* Runs of V, M and U are an odd number of cache lines apart, so that 16 or 36 of them do not fall into the same cache set. */
 #define LINE 16
 ptrdiff_t cf_winograd_run(ptrdiff_t elements);
 
@@ -29,7 +24,7 @@ typedef struct {
 /* The pieces of packed filters. */
 typedef struct {
     float *transformed, *plain, *largest;
-    ptrdiff_t run; /* elements between the 36 of U */
+    ptrdiff_t run; /* elements between the products' of U */
 } cf_winograd_filters;
 
 /* Where the pieces of a task's workspace begin, in bytes, and their pitches in elements. */
@@ -54,6 +49,12 @@ typedef struct {
     char *workspace;
 } cf_winograd_work;
 
+/* Products of a tile, for each channel and filter. */
+static inline ptrdiff_t cf_winograd_products(const cf_conv2d_plan *plan)
+{
+    return plan->winograd->cells * plan->winograd->cells;
+}
+
 static inline float *cf_floats(const cf_winograd_work *w, size_t at) { return (float *)(w->workspace + at); }
 static inline ptrdiff_t *cf_indices(const cf_winograd_work *w, size_t at) { return (ptrdiff_t *)(w->workspace + at); }
 
@@ -65,6 +66,7 @@ static inline ptrdiff_t cf_winograd_panel(const cf_winograd_work *w, ptrdiff_t p
 
 /* conv2d_winograd_filters.c */
 void cf_winograd_shape_filters(cf_conv2d_plan *plan);
+size_t cf_winograd_packed_bytes(const cf_conv2d_plan *plan);
 void cf_winograd_pack(const cf_conv2d_plan *plan, const cf_array *w, char *packed);
 cf_winograd_filters cf_winograd_pieces(const cf_conv2d_plan *plan, const char *packed);
 

@@ -1,6 +1,6 @@
 /* conv2d_winograd_filters.c — filters for the algorithm "winograd".
 
-   packed: transformed [group][36][panel][channel][filter of the panel], the 36 `run` elements apart;
+   packed: transformed [group][product][panel][channel][filter of the panel], products `run` elements apart;
            plain, as conv2d_filters.c packs them for direct convolution;
            largest [group][panel][channel]: the largest tap.
    The transform is computed in float64 and rounded once. */
@@ -17,16 +17,17 @@ cf_winograd_filters cf_winograd_pieces(const cf_conv2d_plan *plan, const char *p
 {
     const ptrdiff_t elements = plan->C * plan->panel;
     cf_winograd_filters f = {.transformed = (float *)packed, .run = cf_winograd_run(plan->panels * elements)};
-    f.plain = f.transformed + plan->shape.groups * PRODUCTS * f.run;
-    f.largest = f.plain + plan->shape.groups * plan->panels * TAPS * elements;
+    f.plain = f.transformed + plan->shape.groups * cf_winograd_products(plan) * f.run;
+    f.largest = f.plain + plan->shape.groups * plan->panels * plan->taps * elements;
     return f;
 }
 
-static size_t bytes(const cf_conv2d_plan *plan)
+size_t cf_winograd_packed_bytes(const cf_conv2d_plan *plan)
 {
+    const ptrdiff_t products = cf_winograd_products(plan);
     const ptrdiff_t filters = cf_mul(plan->shape.groups, plan->panels * plan->panel), size = sizeof(float);
-    const ptrdiff_t ends = cf_mul(plan->shape.groups, PRODUCTS * 2 * LINE * size);
-    return (size_t)cf_add(cf_mul(cf_mul(filters, plan->C), (PRODUCTS + TAPS + 1) * size), ends);
+    const ptrdiff_t ends = cf_mul(plan->shape.groups, products * 2 * LINE * size);
+    return (size_t)cf_add(cf_mul(cf_mul(filters, plan->C), (products + plan->taps + 1) * size), ends);
 }
 
 void cf_winograd_shape_filters(cf_conv2d_plan *plan)
@@ -34,7 +35,7 @@ void cf_winograd_shape_filters(cf_conv2d_plan *plan)
     cf_conv2d_shape_filters(plan); /* the order of terms of "direct": tiles computed directly have its bits */
     plan->filters_are_vectors = 1;
     cf_conv2d_shape_panels(plan);
-    plan->packed_bytes = bytes(plan);
+    if (plan->winograd != NULL) plan->packed_bytes = cf_winograd_packed_bytes(plan);
 }
 
 /* Of packed filters that are used once: so many that the third-level cache keeps them from the packing to the products.
@@ -51,7 +52,6 @@ void cf_winograd_take(cf_conv2d_plan *plan, ptrdiff_t filters)
 {
     plan->K = plan->shape.K = filters;
     plan->panels = cf_ceil_div(filters, plan->panel);
-    plan->packed_bytes = bytes(plan);
     plan->algorithm->cut(plan);
     plan->algorithm->share(plan);
 }
@@ -61,14 +61,14 @@ typedef struct {
     cf_winograd_filters f;
 } transform_job;
 
-/* The largest abs of the TAPS runs of n numbers, by four running maxima, which become a vector; n is a multiple of 4. */
-static float largest(const float *taps, ptrdiff_t pitch, ptrdiff_t n)
+/* The largest abs of `taps` runs of n numbers, by four running maxima, which become a vector; n is a multiple of 4. */
+static float largest(const float *w, ptrdiff_t taps, ptrdiff_t pitch, ptrdiff_t n)
 {
     float most[4] = {0};
-    for (ptrdiff_t t = 0; t < TAPS; ++t)
+    for (ptrdiff_t t = 0; t < taps; ++t)
         for (ptrdiff_t i = 0; i < n; i += 4)
             for (int j = 0; j < 4; ++j) {
-                const float size = fabsf(taps[t * pitch + i + j]);
+                const float size = fabsf(w[t * pitch + i + j]);
                 most[j] = size > most[j] ? size : most[j];
             }
     for (int j = 1; j < 4; ++j) most[0] = most[j] > most[0] ? most[j] : most[0];
@@ -83,15 +83,15 @@ static void transform_panel(const void *context, ptrdiff_t index, char *workspac
     const cf_conv2d_plan *plan = job->plan;
     const cf_winograd_filters *f = &job->f;
     const ptrdiff_t g = index / plan->panels, panel = index % plan->panels, P = plan->panel;
-    float *to = f->transformed + g * PRODUCTS * f->run + panel * plan->C * P;
+    float *to = f->transformed + g * cf_winograd_products(plan) * f->run + panel * plan->C * P;
     for (ptrdiff_t b = 0; b < plan->blocks; ++b) {
         const cf_term_block block = cf_conv2d_block(plan, b);
         const ptrdiff_t pitch = plan->channels_innermost ? block.channels * P : P;
-        const ptrdiff_t step = plan->channels_innermost ? P : TAPS * P;
-        const float *taps = f->plain + (index * plan->C * TAPS + block.first) * P;
+        const ptrdiff_t step = plan->channels_innermost ? P : plan->taps * P;
+        const float *taps = f->plain + (index * plan->C * plan->taps + block.first) * P;
         for (ptrdiff_t c = 0; c < block.channels; ++c, taps += step, to += P) {
-            f->largest[index * plan->C + block.c + c] = largest(taps, pitch, P);
-            plan->leaves->winograd->filters(taps, pitch, P, to, f->run);
+            f->largest[index * plan->C + block.c + c] = largest(taps, plan->taps, pitch, P);
+            plan->winograd->filters(taps, pitch, P, to, f->run);
         }
     }
 }

@@ -1,7 +1,7 @@
 /* conv2d_winograd_mend.c — which tiles of the algorithm "winograd" are computed directly, and how.
 
    Those with an output that is not a finite number, and those whose rounding errors nothing in the image vouches for. A
-   panel of filters of such a tile is computed by the register tile of direct convolutions, from window [6][6][channel]
+   panel of filters of such a tile is computed by the register tile of direct convolutions, from window [cells][cells][channel]
    and the filters themselves, with the terms in the order of the algorithm "direct": the result has its bits. */
 #include "conv2d_winograd.h"
 
@@ -11,11 +11,15 @@
 #include <string.h>
 
 /* Whether all windows that could hold a cell of the tile are the image's, on one axis. */
-static int is_inner(const cf_axis *axis, ptrdiff_t tile) { return tile > 0 && tile * OUT + CELLS <= axis->out; }
+static int is_inner(const cf_winograd *f, const cf_axis *axis, ptrdiff_t tile)
+{
+    return tile * f->outputs >= f->taps - 1 && tile * f->outputs + f->cells <= axis->out;
+}
 
 static int is_border(const cf_winograd_work *w, const cf_winograd_spot *s)
 {
-    return !is_inner(&w->plan->shape.h, s->row) || !is_inner(&w->plan->shape.w, s->col);
+    const cf_conv2d_plan *plan = w->plan;
+    return !is_inner(plan->winograd, &plan->shape.h, s->row) || !is_inner(plan->winograd, &plan->shape.w, s->col);
 }
 
 /* sizes [tile][channel] = the largest abs(V). */
@@ -26,7 +30,7 @@ void cf_winograd_measure(const cf_winograd_work *w, ptrdiff_t tile)
     float *restrict sizes = cf_floats(w, w->at.sizes) + tile * w->at.v_tile;
     const float *restrict v = cf_floats(w, w->at.v) + tile * w->at.v_tile;
     memset(sizes, 0, (size_t)w->plan->C * sizeof *sizes);
-    for (ptrdiff_t e = 0; e < PRODUCTS; ++e, v += w->at.v_run)
+    for (ptrdiff_t e = 0; e < cf_winograd_products(w->plan); ++e, v += w->at.v_run)
         for (ptrdiff_t c = 0; c < w->plan->C; ++c) sizes[c] = fabsf(v[c]) > sizes[c] ? fabsf(v[c]) : sizes[c];
 }
 
@@ -56,25 +60,27 @@ int cf_winograd_trusted(const cf_winograd_work *w, ptrdiff_t tile, ptrdiff_t pan
     const cf_conv2d_plan *plan = w->plan;
     const cf_winograd_spot s = cf_winograd_locate(w, tile);
     if (!is_border(w, &s)) return 1;
-    const ptrdiff_t P = plan->panel, rows = cf_min(OUT, plan->shape.h.out - s.row * OUT);
-    const ptrdiff_t cols = cf_min(OUT, plan->shape.w.out - s.col * OUT);
-    float *outputs = cf_floats(w, w->at.mended), *no_bias = outputs + OUT * OUT * P, most = 0;
+    const ptrdiff_t P = plan->panel, out = plan->winograd->outputs;
+    const ptrdiff_t rows = cf_min(out, plan->shape.h.out - s.row * out);
+    const ptrdiff_t cols = cf_min(out, plan->shape.w.out - s.col * out);
+    float *outputs = cf_floats(w, w->at.mended), *no_bias = outputs + out * out * P, most = 0;
     memset(no_bias, 0, (size_t)P * sizeof *no_bias);
     const float *m = cf_floats(w, w->at.m) + tile * w->at.m_tile + panel * P;
-    plan->leaves->winograd->output(m, w->at.m_run, P, no_bias, NULL, outputs, OUT * P, P);
-    for (ptrdiff_t i = 0; i < rows; ++i) most = fmaxf(most, largest(outputs + i * OUT * P, NULL, cols * P));
+    plan->winograd->output(m, w->at.m_run, P, no_bias, NULL, outputs, out * P, P);
+    for (ptrdiff_t i = 0; i < rows; ++i) most = fmaxf(most, largest(outputs + i * out * P, NULL, cols * P));
     const float *sizes = cf_floats(w, w->at.sizes) + tile * w->at.v_tile;
     const float *taps = w->filters.largest + cf_winograd_panel(w, panel) * plan->C;
     return largest(sizes, taps, plan->C) <= TRUSTED_RATIO * most;
 }
 
-/* The taps of a block of terms, as offsets into window [6][6][block_channels]. */
+/* The taps of a block of terms, as offsets into window [cells][cells][block_channels]. */
 static void place_taps(const cf_conv2d_plan *plan, const cf_term_block *block, ptrdiff_t *taps)
 {
+    const ptrdiff_t size = plan->winograd->taps;
     for (ptrdiff_t i = 0; i < block->terms; ++i) {
-        const ptrdiff_t c = plan->channels_innermost ? i % block->channels : i / TAPS;
-        const ptrdiff_t tap = plan->channels_innermost ? i / block->channels : i % TAPS;
-        taps[i] = (tap / 3 * CELLS + tap % 3) * plan->block_channels + c;
+        const ptrdiff_t c = plan->channels_innermost ? i % block->channels : i / plan->taps;
+        const ptrdiff_t tap = plan->channels_innermost ? i / block->channels : i % plan->taps;
+        taps[i] = (tap / size * plan->winograd->cells + tap % size) * plan->block_channels + c;
     }
 }
 
@@ -82,31 +88,32 @@ void cf_winograd_mend(const cf_winograd_work *w, ptrdiff_t tile, ptrdiff_t panel
 {
     const cf_conv2d_plan *plan = w->plan;
     const cf_winograd_spot s = cf_winograd_locate(w, tile);
-    const ptrdiff_t outputs = cf_round_up(OUT * OUT, plan->tile->M), B = plan->block_channels;
+    const ptrdiff_t out = plan->winograd->outputs, cells = plan->winograd->cells, B = plan->block_channels;
+    const ptrdiff_t outputs = cf_round_up(out * out, plan->tile->M);
     ptrdiff_t *x_base = cf_indices(w, w->at.places), *y_row = x_base + outputs, *taps = y_row + outputs;
     float *window = cf_floats(w, w->at.window), *mended = cf_floats(w, w->at.mended);
     for (ptrdiff_t i = 0; i < outputs; ++i) {
-        const ptrdiff_t output = cf_min(i, OUT * OUT - 1);
-        x_base[i] = (output / OUT * CELLS + output % OUT) * B;
+        const ptrdiff_t output = cf_min(i, out * out - 1);
+        x_base[i] = (output / out * cells + output % out) * B;
         y_row[i] = i * plan->panel;
     }
-    const float *filters = w->filters.plain + cf_winograd_panel(w, panel) * plan->C * TAPS * plan->panel;
-    cf_tile t = {.chain = plan->chain, .count = outputs / plan->tile->M, .taps = taps, .x = window, .x_base = x_base, .y = mended,
-                 .y_row = y_row, .y_col = cf_indices(w, w->at.vectors),
+    const float *filters = w->filters.plain + cf_winograd_panel(w, panel) * plan->C * plan->taps * plan->panel;
+    cf_tile t = {.chain = plan->chain, .count = outputs / plan->tile->M, .taps = taps, .x = window, .x_base = x_base,
+                 .y = mended, .y_row = y_row, .y_col = cf_indices(w, w->at.vectors),
                  .limits = w->job->limits, .bias = cf_floats(w, w->at.bias) + panel * plan->panel,
                  .error = plan->exact_blocks ? outputs * plan->panel : 0};
     for (ptrdiff_t b = 0; b < plan->blocks; ++b) {
         const cf_term_block block = cf_conv2d_block(plan, b);
-        for (ptrdiff_t i = 0; i < PRODUCTS; ++i)
-            cf_winograd_load_cell(w, &s, i / CELLS, i % CELLS, block.c, block.channels, block.channels, window + i * B);
+        for (ptrdiff_t i = 0; i < cells * cells; ++i)
+            cf_winograd_load_cell(w, &s, i / cells, i % cells, block.c, block.channels, block.channels, window + i * B);
         place_taps(plan, &block, taps);
         t.terms = block.terms;
         t.w = filters + block.first * plan->panel;
         t.first = b == 0, t.last = b == plan->blocks - 1;
         plan->tile->run(&t);
     }
-    for (ptrdiff_t i = 0; i < OUT * OUT; ++i)
-        memcpy(to->y + i / OUT * to->row + i % OUT * to->col, mended + i * plan->panel,
+    for (ptrdiff_t i = 0; i < out * out; ++i)
+        memcpy(to->y + i / out * to->row + i % out * to->col, mended + i * plan->panel,
                (size_t)plan->panel * sizeof *mended);
 }
 

@@ -1,7 +1,7 @@
 /* conv2d_winograd_tiles.c — the two ends of a task of the algorithm "winograd": input cells to V, M to outputs.
 
-   Tiles overlap by two cells. Neighbours in a row of tiles are laid out together: strip [6][col][STRIP_CHANNELS]; their
-   outputs meet in the stage [4][col][filter of a panel] on the way to y. Where the channels of a pixel stand side by
+   Tiles overlap by taps - 1 cells. Neighbours in a row of tiles are laid out together: strip [cells][col][STRIP_CHANNELS];
+   their outputs meet in the stage [outputs][col][filter of a panel] on the way to y. Where the channels of a pixel stand side by
    side, whole tiles inside the image are read from x, and written to y, without either. */
 #include "conv2d_winograd.h"
 
@@ -27,7 +27,10 @@ static int has_pixels(int plain, const cf_array *a) { return plain && a->strides
 static int reads_pixels(const cf_winograd_work *w) { return has_pixels(w->job->x_plain, w->job->x); }
 static int writes_pixels(const cf_winograd_work *w) { return has_pixels(w->job->y_plain, w->job->y); }
 
-static ptrdiff_t first_cell(const cf_axis *axis, ptrdiff_t tile) { return tile * OUT - axis->pad_before; }
+static ptrdiff_t first_cell(const cf_winograd_work *w, const cf_axis *axis, ptrdiff_t tile)
+{
+    return tile * w->plan->winograd->outputs - axis->pad_before;
+}
 
 /* How many of `cells` cells from `first` on any output needs. Those beyond are taken as zero, whatever x has there. */
 static ptrdiff_t needed(const cf_axis *axis, ptrdiff_t first, ptrdiff_t cells)
@@ -45,7 +48,7 @@ void cf_winograd_load_cell(const cf_winograd_work *w, const cf_winograd_spot *s,
                            ptrdiff_t c, ptrdiff_t count, ptrdiff_t all, float *to)
 {
     const cf_axis *h = &w->plan->shape.h, *v = &w->plan->shape.w;
-    const ptrdiff_t row = first_cell(h, s->row) + i, col = first_cell(v, s->col) + j;
+    const ptrdiff_t row = first_cell(w, h, s->row) + i, col = first_cell(w, v, s->col) + j;
     const int inside = needed(h, row, 1) > 0 && needed(v, col, 1) > 0;
     if (inside) cf_conv2d_load_pixel(w->job, plane(w, s, c), row, col, count, to);
     const ptrdiff_t there = inside ? count : 0;
@@ -68,7 +71,7 @@ static void lay_out_pixels(const cf_winograd_work *w, const cf_winograd_spot *s,
                            ptrdiff_t count, ptrdiff_t all)
 {
     float *strip = cf_floats(w, w->at.strip);
-    for (ptrdiff_t i = 0; i < CELLS; ++i)
+    for (ptrdiff_t i = 0; i < w->plan->winograd->cells; ++i)
         for (ptrdiff_t j = 0; j < cols; ++j)
             cf_winograd_load_cell(w, s, i, j, c, count, all, strip + (i * w->at.strip_cols + j) * STRIP_CHANNELS);
 }
@@ -78,11 +81,12 @@ static void lay_out_planes(const cf_winograd_work *w, const cf_winograd_spot *s,
                            ptrdiff_t count, ptrdiff_t all)
 {
     const cf_axis *h = &w->plan->shape.h, *v = &w->plan->shape.w;
-    const ptrdiff_t top = first_cell(h, s->row), left = first_cell(v, s->col), pitch = w->at.strip_cols;
-    const ptrdiff_t rows_needed = needed(h, top, CELLS), cols_needed = needed(v, left, cols);
+    const ptrdiff_t top = first_cell(w, h, s->row), left = first_cell(w, v, s->col);
+    const ptrdiff_t cells = w->plan->winograd->cells, pitch = w->at.strip_cols;
+    const ptrdiff_t rows_needed = needed(h, top, cells), cols_needed = needed(v, left, cols);
     float *planes = cf_floats(w, w->at.turned);
     memset(planes, 0, (size_t)(all * pitch) * sizeof *planes);
-    for (ptrdiff_t i = 0; i < CELLS; ++i) {
+    for (ptrdiff_t i = 0; i < cells; ++i) {
         for (ptrdiff_t l = 0; l < count; ++l)
             if (i < rows_needed)
                 cf_conv2d_load_row(w->job, plane(w, s, c + l), top + i, left, 1, cols_needed, planes + l * pitch);
@@ -98,13 +102,14 @@ static void transform_strip(const cf_winograd_work *w, ptrdiff_t i, ptrdiff_t ti
 {
     const cf_conv2d_plan *plan = w->plan;
     const cf_winograd_spot s = cf_winograd_locate(w, i);
-    const ptrdiff_t cols = tiles * OUT + CELLS - OUT, row = w->at.strip_cols * STRIP_CHANNELS;
+    const ptrdiff_t out = plan->winograd->outputs, cols = tiles * out + plan->winograd->taps - 1;
+    const ptrdiff_t row = w->at.strip_cols * STRIP_CHANNELS;
     const float *strip = cf_floats(w, w->at.strip);
     for (ptrdiff_t c = 0; c < plan->C; c += STRIP_CHANNELS) {
         const ptrdiff_t count = cf_min(STRIP_CHANNELS, plan->C - c), all = cf_round_up(count, plan->leaves->lanes);
         (plan->channels_last ? lay_out_pixels : lay_out_planes)(w, &s, cols, c, count, all);
         for (ptrdiff_t t = 0; t < tiles; ++t)
-            plan->leaves->winograd->input(strip + t * OUT * STRIP_CHANNELS, row, STRIP_CHANNELS, all,
+            plan->winograd->input(strip + t * out * STRIP_CHANNELS, row, STRIP_CHANNELS, all,
                                           cf_floats(w, w->at.v) + (i + t) * w->at.v_tile + c, w->at.v_run);
     }
 }
@@ -115,12 +120,13 @@ static int transform_in_place(const cf_winograd_work *w, ptrdiff_t i)
     const cf_conv2d_plan *plan = w->plan;
     const cf_axis *h = &plan->shape.h, *v = &plan->shape.w;
     const cf_winograd_spot s = cf_winograd_locate(w, i);
-    const ptrdiff_t top = first_cell(h, s.row), left = first_cell(v, s.col), *strides = w->job->x->strides;
-    if (!reads_pixels(w) || plan->C % plan->leaves->lanes != 0 || top < 0 || top + CELLS > h->in || left < 0 ||
-        left + CELLS > v->in)
+    const ptrdiff_t top = first_cell(w, h, s.row), left = first_cell(w, v, s.col), *strides = w->job->x->strides;
+    const ptrdiff_t cells = plan->winograd->cells;
+    if (!reads_pixels(w) || plan->C % plan->leaves->lanes != 0 || top < 0 || top + cells > h->in || left < 0 ||
+        left + cells > v->in)
         return 0;
     const char *x = plane(w, &s, 0) + top * strides[2] + left * strides[3];
-    plan->leaves->winograd->input((const float *)x, strides[2] / (ptrdiff_t)sizeof(float),
+    plan->winograd->input((const float *)x, strides[2] / (ptrdiff_t)sizeof(float),
                                   strides[3] / (ptrdiff_t)sizeof(float), plan->C,
                                   cf_floats(w, w->at.v) + i * w->at.v_tile, w->at.v_run);
     return 1;
@@ -140,7 +146,7 @@ void cf_winograd_inputs(const cf_winograd_work *w)
 static void finish(const cf_winograd_work *w, ptrdiff_t tile, ptrdiff_t panel, const cf_winograd_target *to)
 {
     const ptrdiff_t P = w->plan->panel;
-    const int finite = w->plan->leaves->winograd->output(
+    const int finite = w->plan->winograd->output(
         cf_floats(w, w->at.m) + tile * w->at.m_tile + panel * P, w->at.m_run, P, cf_floats(w, w->at.bias) + panel * P,
         w->job->limits, to->y, to->row, to->col);
     if (!finite || !cf_winograd_trusted(w, tile, panel)) cf_winograd_mend(w, tile, panel, to);
@@ -149,9 +155,10 @@ static void finish(const cf_winograd_work *w, ptrdiff_t tile, ptrdiff_t panel, c
 static char *output_at(const cf_winograd_work *w, const cf_winograd_spot *s, ptrdiff_t panel)
 {
     const cf_array *y = w->job->y;
+    const ptrdiff_t out = w->plan->winograd->outputs;
     const ptrdiff_t k = w->task.g * w->plan->K + (w->task.panel + panel) * w->plan->panel;
-    return y->data + s->n * y->strides[0] + k * y->strides[1] + s->row * OUT * y->strides[2] +
-           s->col * OUT * y->strides[3];
+    return y->data + s->n * y->strides[0] + k * y->strides[1] + s->row * out * y->strides[2] +
+           s->col * out * y->strides[3];
 }
 
 /* A panel of a row of tiles from the stage to y. */
@@ -160,8 +167,8 @@ static void copy_out(const cf_winograd_work *w, const cf_winograd_spot *s, ptrdi
     const cf_conv2d_plan *plan = w->plan;
     const ptrdiff_t *strides = w->job->y->strides, P = plan->panel, pitch = w->at.strip_cols;
     const ptrdiff_t filters = cf_min(P, plan->K - (w->task.panel + panel) * P);
-    const ptrdiff_t rows = cf_min(OUT, plan->shape.h.out - s->row * OUT);
-    const ptrdiff_t cols = cf_min(tiles * OUT, plan->shape.w.out - s->col * OUT);
+    const ptrdiff_t out = plan->winograd->outputs, rows = cf_min(out, plan->shape.h.out - s->row * out);
+    const ptrdiff_t cols = cf_min(tiles * out, plan->shape.w.out - s->col * out);
     float *turned = cf_floats(w, w->at.turned);
     char *to = output_at(w, s, panel);
     for (ptrdiff_t i = 0; i < rows; ++i, to += strides[2]) {
@@ -176,17 +183,19 @@ static void copy_out(const cf_winograd_work *w, const cf_winograd_spot *s, ptrdi
     }
 }
 
-/* Whether whole vectors of this panel may be written to all 16 outputs of a tile. */
+/* Whether whole vectors of this panel may be written to all outputs of a tile. */
 static int writes(const cf_winograd_work *w, const cf_winograd_spot *s, ptrdiff_t panel)
 {
     const cf_conv2d_plan *plan = w->plan;
-    return writes_pixels(w) && s->row * OUT + OUT <= plan->shape.h.out && s->col * OUT + OUT <= plan->shape.w.out &&
+    const ptrdiff_t out = plan->winograd->outputs;
+    return writes_pixels(w) && (s->row + 1) * out <= plan->shape.h.out && (s->col + 1) * out <= plan->shape.w.out &&
            (w->task.panel + panel + 1) * plan->panel <= plan->K;
 }
 
 void cf_winograd_outputs(const cf_winograd_work *w)
 {
     const ptrdiff_t *strides = w->job->y->strides, P = w->plan->panel, size = sizeof(float);
+    const ptrdiff_t out = w->plan->winograd->outputs;
     for (ptrdiff_t i = 0, tiles; i < w->task.tiles; i += tiles) {
         const cf_winograd_spot s = cf_winograd_locate(w, i);
         tiles = writes_pixels(w) ? 1 : neighbours(w, i);
@@ -197,7 +206,7 @@ void cf_winograd_outputs(const cf_winograd_work *w)
                 continue;
             }
             for (ptrdiff_t t = 0; t < tiles; ++t) {
-                const cf_winograd_target stage = {cf_floats(w, w->at.stage) + t * OUT * P, w->at.strip_cols * P, P};
+                const cf_winograd_target stage = {cf_floats(w, w->at.stage) + t * out * P, w->at.strip_cols * P, P};
                 finish(w, i + t, panel, &stage);
             }
             copy_out(w, &s, tiles, panel);

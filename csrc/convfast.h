@@ -63,7 +63,7 @@ typedef struct {
 } cf_conv2d_shape;
 
 typedef struct {
-    const char *name;
+    const char *name, *member; /* member: of the family "winograd", else "" */
     int applies;
     const char *reason; /* why it does not apply; "" if it does */
     double microseconds; /* estimate for one thread; only the order between candidates is meant */
@@ -98,11 +98,12 @@ cf_status cf_conv2d_explain(const cf_conv2d_options *options, cf_dtype compute, 
                             const ptrdiff_t w_shape[4], cf_conv2d_explanation *explanation);
 const char *cf_conv2d_algorithm_name(int index); /* NULL past the last */
 
-/* The same options, with the algorithm named that "auto" stands for with such an image and such filters. */
+/* The same options, with the algorithm named that "auto" stands for with such an image and such filters, or the member
+   of the family that "winograd" stands for. */
 cf_status cf_conv2d_choose(const cf_conv2d_options *options, cf_dtype compute, const ptrdiff_t x_shape[4],
                            const ptrdiff_t w_shape[4], cf_conv2d_options *chosen);
 
-/* Filters packed once. Their format depends on the algorithm, which must be named (else CF_NOT_APPLICABLE, 0 bytes).
+/* Filters packed once. Their format depends on the algorithm, which must be named as above (else CF_NOT_APPLICABLE, 0 bytes).
    cf_conv2d_packed accepts what cf_conv2d_pack wrote for the same options and filters on the same ISA. */
 size_t cf_conv2d_packed_bytes(const cf_conv2d_options *options, cf_dtype compute, const ptrdiff_t w_shape[4]);
 cf_status cf_conv2d_pack(const cf_conv2d_options *options, cf_dtype compute, const cf_array *w, void *packed);

@@ -17,9 +17,11 @@ static const cf_conv2d_algorithm *const algorithms[] = {
 
 const char *cf_conv2d_algorithm_name(int index)
 {
-    for (int i = 0; i <= index; ++i)
-        if (algorithms[i] == NULL) return NULL;
-    return algorithms[index]->name;
+    const cf_winograd *members = cf_kernels_now()->leaves[CF_COMPUTE_F32]->winograds;
+    int count = 0;
+    while (algorithms[count] != NULL) ++count;
+    if (index < count) return algorithms[index]->name;
+    return index < count + CF_WINOGRADS ? members[index - count].name : NULL;
 }
 
 cf_term_block cf_conv2d_block(const cf_conv2d_plan *plan, ptrdiff_t index)
@@ -41,7 +43,7 @@ static const cf_conv2d_algorithm *named(const char *name)
 {
     for (int i = 0; algorithms[i] != NULL; ++i)
         if (strcmp(name, algorithms[i]->name) == 0) return algorithms[i];
-    return NULL;
+    return cf_winograd_named(name) != NULL ? &cf_conv2d_winograd : NULL;
 }
 
 static void prepare_filters(const cf_conv2d_options *options, cf_compute compute, const ptrdiff_t w_shape[4],
@@ -59,6 +61,7 @@ static void prepare_filters(const cf_conv2d_options *options, cf_compute compute
     plan->compute = compute;
     plan->leaves = cf_kernels_now()->leaves[compute];
     plan->chain = cf_chain(compute, options->precision);
+    plan->winograd = cf_winograd_named(options->algorithm);
     plan->C = w_shape[1];
     plan->K = w_shape[0] / options->groups;
     plan->taps = cf_mul(w_shape[2], w_shape[3]);
@@ -74,12 +77,18 @@ static cf_status prepare(const cf_conv2d_options *options, cf_compute compute, c
     return status;
 }
 
+int cf_conv2d_is_chosen(const cf_conv2d_options *options)
+{
+    return strcmp(options->algorithm, "auto") != 0 && strcmp(options->algorithm, cf_conv2d_winograd.name) != 0;
+}
+
 cf_status cf_conv2d_plan_filters(const cf_conv2d_options *options, cf_compute compute, const ptrdiff_t w_shape[4],
                                  cf_conv2d_plan *plan)
 {
     prepare_filters(options, compute, w_shape, plan);
-    plan->algorithm = named(options->algorithm);
+    plan->algorithm = cf_conv2d_is_chosen(options) ? named(options->algorithm) : NULL;
     if (plan->algorithm == NULL) return CF_NOT_APPLICABLE;
+    if (plan->winograd != NULL && !cf_winograd_suits(plan, plan->winograd)) return CF_NOT_APPLICABLE;
     plan->algorithm->shape_filters(plan);
     return plan->packed_bytes >= PTRDIFF_MAX ? CF_TOO_LARGE : CF_OK;
 }
@@ -137,10 +146,13 @@ cf_status cf_conv2d_explain(const cf_conv2d_options *options, cf_dtype compute, 
     for (int i = 0; algorithms[i] != NULL; ++i) {
         cf_conv2d_plan candidate = plan;
         const char *reason = use(&candidate, algorithms[i]);
-        explanation->candidates[i] = (cf_conv2d_candidate){algorithms[i]->name, reason == NULL, reason == NULL ? "" : reason,
-                                                           reason == NULL ? candidate.microseconds : 0};
+        explanation->candidates[i] = (cf_conv2d_candidate){
+            algorithms[i]->name, reason == NULL && candidate.winograd != NULL ? candidate.winograd->name : "",
+            reason == NULL, reason == NULL ? "" : reason, reason == NULL ? candidate.microseconds : 0};
         explanation->candidate_count = i + 1;
     }
+    const cf_conv2d_algorithm *asked_for = named(options->algorithm);
+    if (asked_for != NULL) explanation->algorithm = asked_for->name; /* for the reason why it does not apply */
     status = cf_conv2d_plan_make(options, cf_compute_of(compute), shape, w_shape, &plan);
     if (status != CF_OK) return status;
     explanation->algorithm = plan.algorithm->name;

@@ -74,6 +74,7 @@ struct cf_conv2d_plan {
     int channels_last;
     const cf_conv2d_algorithm *algorithm;
     const cf_conv2d_layout *layout;     /* of algorithms by tiles */
+    const cf_winograd *winograd;        /* the member of that family; NULL before one is chosen, and of the others */
     const cf_leaves *leaves;
     const cf_tile_shape *tile;
     int filters_are_vectors, threads;
@@ -94,9 +95,17 @@ struct cf_conv2d_plan {
 cf_status cf_conv2d_plan_make(const cf_conv2d_options *options, cf_compute compute, const ptrdiff_t x_shape[4],
                               const ptrdiff_t w_shape[4], cf_conv2d_plan *plan);
 
-/* The part of a plan that filters depend on, for a named algorithm: what cf_conv2d_pack needs. */
+/* Whether the algorithm, and of a family the member, is named. */
+int cf_conv2d_is_chosen(const cf_conv2d_options *options);
+
+/* The part of a plan that filters depend on, for such options: what cf_conv2d_pack needs. */
 cf_status cf_conv2d_plan_filters(const cf_conv2d_options *options, cf_compute compute, const ptrdiff_t w_shape[4],
                                  cf_conv2d_plan *plan);
+
+/* The member of the family "winograd" of that name, else NULL. */
+const cf_winograd *cf_winograd_named(const char *name);
+/* Whether that member is for these filters, and is the one that was asked for, if one was. */
+int cf_winograd_suits(const cf_conv2d_plan *plan, const cf_winograd *f);
 
 /* Filters of one group, all or so many that a call which packs them for itself had better take at a time; and the same
    plan for that many. It changes no bit. */

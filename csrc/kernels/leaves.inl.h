@@ -86,7 +86,7 @@ static const cf_leaves CF_NAME(leaves) = {
     .dots = {CF_DOT_SIZES},
 #undef X
 #ifdef CF_WINOGRAD
-    .winograd = &winograd,
+    .winograds = winograds,
 #endif
 };
 

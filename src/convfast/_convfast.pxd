@@ -88,6 +88,7 @@ cdef extern from "convfast.h" nogil:
 
     ctypedef struct cf_conv2d_candidate:
         const char *name
+        const char *member
         int applies
         const char *reason
         double microseconds

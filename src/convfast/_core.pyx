@@ -267,7 +267,7 @@ cdef object failure(cf_status status, str function, const cf_conv2d_options *opt
         algorithm = (<bytes>options.algorithm).decode()
         cf_conv2d_explain(options, compute, x, w, &explanation)
         for i in range(explanation.candidate_count):
-            if explanation.candidates[i].name.decode() == algorithm:
+            if explanation.candidates[i].name == explanation.algorithm:
                 return errors.not_applicable(function, algorithm, explanation.candidates[i].reason.decode(), shapes)
     if status == CF_TOO_LARGE:
         padding = {word: name for name, word in PADDINGS.items()}.get(
@@ -558,7 +558,8 @@ def explain(str function, x_shape, w_shape, dtype, stride, padding, dilation, gr
         "algorithm": e.algorithm.decode(), "isa": e.isa.decode(), "threads": e.threads,
         "workspace_bytes": e.workspace_bytes, "packed_bytes": e.packed_bytes,
         "candidates": [(e.candidates[i].name.decode(), bool(e.candidates[i].applies), e.candidates[i].reason.decode(),
-                        e.candidates[i].microseconds) for i in range(e.candidate_count)],
+                        e.candidates[i].microseconds, e.candidates[i].member.decode())
+                       for i in range(e.candidate_count)],
     }
 
 

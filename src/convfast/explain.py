@@ -8,12 +8,14 @@ from convfast import _core
 
 @dataclass(frozen=True)
 class Candidate:
-    """An algorithm that was considered: whether it applies, why not, its estimated time on one thread."""
+    """An algorithm that was considered: whether it applies, why not, its estimated time on one thread. Of the family
+    "winograd", which member it would be: "F(4x4, 3x3)", for instance."""
 
     algorithm: str
     applies: bool
     reason: str
     microseconds: float
+    member: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ def explain_conv2d(
     others = [c for c in candidates if c is not chosen]
     beaten = [f"{c.algorithm} {f'{c.microseconds:,.1f} us' if c.applies else f'cannot: {c.reason}'}" for c in others]
     forced = "asked for" if algorithm != "auto" else "the lowest estimate"
-    reason = f"{forced}, {chosen.microseconds:,.1f} us on one thread" + (f" ({'; '.join(beaten)})" if beaten else "")
+    member = f"{chosen.member}, " if chosen.member else ""
+    reason = f"{member}{forced}, {chosen.microseconds:,.1f} us on one thread" + (f" ({'; '.join(beaten)})" if beaten else "")
     (H, R, *_, P), (W, S, *_, Q) = e["axes"]
     N, C, K, per_group = e["N"], e["C"], e["K"], e["C"] // e["groups"]
     return Explanation(
