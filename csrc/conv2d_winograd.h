@@ -7,7 +7,8 @@
 /* Channels that are laid out at once: two cache lines of each pixel. */
 #define STRIP_CHANNELS 32
 
-/* Runs of V, M and U are an odd number of cache lines apart, so that 16 or 36 of them do not fall into the same cache set. */
+/* Runs of V, M and U are an odd number of cache lines apart, so that those of many products do not fall into one
+   cache set. */
 #define LINE 16
 ptrdiff_t cf_winograd_run(ptrdiff_t elements);
 
@@ -63,6 +64,20 @@ static inline ptrdiff_t cf_winograd_panel(const cf_winograd_work *w, ptrdiff_t p
 {
     return w->task.g * w->plan->panels + w->task.panel + panel;
 }
+
+/* Of all images. */
+static inline ptrdiff_t cf_winograd_tiles(const cf_conv2d_plan *plan)
+{
+    return plan->shape.N * plan->grid_rows * plan->grid_cols;
+}
+
+/* conv2d_winograd.c */
+cf_winograd_layout cf_winograd_lay_out(const cf_conv2d_plan *plan);
+
+/* conv2d_winograd_plan.c */
+const char *cf_winograd_refuses(const cf_conv2d_plan *plan);
+void cf_winograd_cut(cf_conv2d_plan *plan);
+void cf_winograd_share(cf_conv2d_plan *plan);
 
 /* conv2d_winograd_filters.c */
 void cf_winograd_shape_filters(cf_conv2d_plan *plan);

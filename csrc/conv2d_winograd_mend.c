@@ -1,8 +1,9 @@
 /* conv2d_winograd_mend.c — which tiles of the algorithm "winograd" are computed directly, and how.
 
    Those with an output that is not a finite number, and those whose rounding errors nothing in the image vouches for. A
-   panel of filters of such a tile is computed by the register tile of direct convolutions, from window [cells][cells][channel]
-   and the filters themselves, with the terms in the order of the algorithm "direct": the result has its bits. */
+   panel of filters of such a tile is computed by the register tile of direct convolutions, from a window
+   [cells][cells][channel] and the filters themselves, with the terms in the order of the algorithm "direct": the result
+   has its bits. */
 #include "conv2d_winograd.h"
 
 #include "geometry.h"
@@ -46,13 +47,14 @@ static float largest(const float *a, const float *b, ptrdiff_t n)
     return most[0];
 }
 
-/* The promise is an error of at most 1.5e-5 of the largest A = abs(x) conv abs(w) of the image. A cell that nine
-   windows hold is in A with its largest tap, and rounding errors are some 1e-6 of that. At the image's border windows
+/* The promise is an error of at most 1.5e-5 of the largest A = abs(x) conv abs(w) of the image. A cell that all windows
+   around it hold is in A with its largest tap, and rounding errors are some 1e-6 of that. At the image's border windows
    are missing, perhaps those with the largest taps. There the outputs, which are no larger than A, must vouch for the
    error: it is some 1e-7 of a channel's largest V times its largest tap. With normal or rectified data that product
    stays below 14 of the largest output from 8 channels and 16 filters on; log-normal data and filters that cancel an
    offset exceed it, and are computed directly there. Cells that grow under zero taps, with signs that cancel over the
-   channels, came to 6.8e-6 with a ratio of 16, and broke the promise with 64 (tests/test_winograd.py). */
+   channels, came to 6.8e-6 with F(4x4, 3x3) and a ratio of 16, and broke the promise with 64; the other members came to
+   3.2e-6 (tests/test_winograd.py). */
 #define TRUSTED_RATIO 16.0f
 
 int cf_winograd_trusted(const cf_winograd_work *w, ptrdiff_t tile, ptrdiff_t panel)

@@ -1,8 +1,9 @@
 /* conv2d_winograd_tiles.c — the two ends of a task of the algorithm "winograd": input cells to V, M to outputs.
 
-   Tiles overlap by taps - 1 cells. Neighbours in a row of tiles are laid out together: strip [cells][col][STRIP_CHANNELS];
-   their outputs meet in the stage [outputs][col][filter of a panel] on the way to y. Where the channels of a pixel stand side by
-   side, whole tiles inside the image are read from x, and written to y, without either. */
+   Tiles overlap by taps - 1 cells. Neighbours in a row of tiles are laid out together, as a strip
+   [cells][col][STRIP_CHANNELS]; their outputs meet in the stage [outputs][col][filter of a panel] on the way to y. Where
+   the channels of a pixel stand side by side, whole tiles inside the image are read from x, and written to y, without
+   either. */
 #include "conv2d_winograd.h"
 
 #include "geometry.h"

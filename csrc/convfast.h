@@ -53,6 +53,7 @@ typedef struct {
     cf_activation activation;
     cf_precision precision;
     int channels_last;     /* data_format="NHWC" */
+    int filters_once;      /* the time to pack filters counts in the choice, which may then differ from Conv2D's */
     const char *algorithm; /* "auto" or a name of cf_conv2d_algorithm_name */
 } cf_conv2d_options;
 
@@ -103,8 +104,8 @@ const char *cf_conv2d_algorithm_name(int index); /* NULL past the last */
 cf_status cf_conv2d_choose(const cf_conv2d_options *options, cf_dtype compute, const ptrdiff_t x_shape[4],
                            const ptrdiff_t w_shape[4], cf_conv2d_options *chosen);
 
-/* Filters packed once. Their format depends on the algorithm, which must be named as above (else CF_NOT_APPLICABLE, 0 bytes).
-   cf_conv2d_packed accepts what cf_conv2d_pack wrote for the same options and filters on the same ISA. */
+/* Filters packed once. Their format depends on the algorithm, which must be named as above (else CF_NOT_APPLICABLE,
+   0 bytes). cf_conv2d_packed accepts what cf_conv2d_pack wrote for the same options and filters on the same ISA. */
 size_t cf_conv2d_packed_bytes(const cf_conv2d_options *options, cf_dtype compute, const ptrdiff_t w_shape[4]);
 cf_status cf_conv2d_pack(const cf_conv2d_options *options, cf_dtype compute, const cf_array *w, void *packed);
 cf_status cf_conv2d_packed(const cf_conv2d_options *options, const cf_array *x, const ptrdiff_t w_shape[4],

@@ -339,11 +339,11 @@ def test_workspace_is_bounded(data_format, algorithm):
     """Columns of the whole image would take 180 MB."""
     if algorithm == "narrow" and data_format == "NHWC":
         pytest.skip("narrow is for NCHW")
-    depthwise = algorithm == "depthwise"
+    depthwise, taps = algorithm == "depthwise", 5 if "5x5" in algorithm else 3
     code = f"""
 import resource, numpy as np, convfast
 x = np.ones({x_shape(1, 32, 396, 400, data_format)}, np.float32)
-w = np.ones({w_shape(32, 1 if depthwise else 32, 3, 3, data_format)}, np.float32)
+w = np.ones({w_shape(32, 1 if depthwise else 32, taps, taps, data_format)}, np.float32)
 options = dict(data_format={data_format!r}, algorithm={algorithm!r}, precision="high", groups={32 if depthwise else 1})
 convfast.conv2d(x[:, :8, :8] if {data_format!r} == "NHWC" else x[..., :8, :8], w, **options)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

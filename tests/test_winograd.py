@@ -1,4 +1,4 @@
-"""The family "winograd": every member's promise on data of every kind, and the tiles that it computes directly instead."""
+"""The family "winograd": every member's promise on data of every kind, and the tiles that it computes directly."""
 
 import pickle
 from collections import namedtuple
@@ -95,7 +95,8 @@ def test_large_cells_at_the_border_under_zero_taps(isa, member, side, cancel, rn
         "last corner": (np.s_[..., -1, -1], np.s_[..., -1, -1]),
     }[side]
     for C in (1, 8, 64):
-        x, w, _ = operands(rng, 1, C, 7, 9, 32, member.taps, member.taps, "NCHW", make=normal)
+        H, W = 4 * member.taps - 5, 4 * member.taps - 3
+        x, w, _ = operands(rng, 1, C, H, W, 32, member.taps, member.taps, "NCHW", make=normal)
         w[taps] = 0
         for size in np.float32(10) ** np.arange(0, 12, 0.5, np.float32):
             image = x.copy()
@@ -112,7 +113,8 @@ def test_non_finite_cells_reach_exactly_their_windows(isa, member, data_format, 
     for place in np.ndindex(10, 7):
         image = x.copy()
         image[(0, slice(4, 5), *place) if data_format == "NCHW" else (0, *place, slice(4, 5))] = value
-        y, direct = conv2d(image, w, bias, **high(member), **options), conv2d(image, w, bias, algorithm="direct", **options)
+        y = conv2d(image, w, bias, **high(member), **options)
+        direct = conv2d(image, w, bias, algorithm="direct", **options)
         np.testing.assert_array_equal(np.isfinite(y), np.isfinite(direct))
         np.testing.assert_array_equal(y[~np.isfinite(y)], direct[~np.isfinite(direct)])
 

@@ -126,15 +126,15 @@ typedef struct {
 /* 3x3, 5x5 and 7x7 taps are 9, 9 9 7 and five times 9 and 4; a vector of g and one of x go beside the 9 sums. */
 #define CF_DOT_SIZES X(9) X(7) X(4) X(2) X(1)
 
-/* A member of the family of conv2d_winograd.c and its transforms. Tiles stand in memory as runs of channels (or filters),
-   n of them, a multiple of `lanes`; V, M and U have cells * cells such runs, `pitch` elements apart. No alignment is
-   assumed; nothing overlaps.
+/* A member of the family of conv2d_winograd.c and its transforms. Tiles stand in memory as runs of channels (or
+   filters), n of them, a multiple of `lanes`; V, M and U have cells * cells such runs, `pitch` elements apart. No
+   alignment is assumed; nothing overlaps.
      input      V = B^T d B of the cells d at x + i * row + j * col
      output     y + i * row + j * col = clamp(A^T M A + bias, limits) for the outputs (i, j); limits as in cf_tile;
                 0 if one of them, before bias and clamp, is not a finite number
      filters    U = G g G^T of filters g, the taps `tap` elements apart, computed in float64, rounded once */
 typedef struct {
-    const char *name;             /* "F(4x4, 3x3)" */
+    const char *name;               /* "F(4x4, 3x3)" */
     ptrdiff_t outputs, taps, cells; /* of a tile, a filter and a tile, in each direction: cells = outputs + taps - 1 */
     void (*input)(const float *x, ptrdiff_t row, ptrdiff_t col, ptrdiff_t n, float *v, ptrdiff_t pitch);
     int (*output)(const float *m, ptrdiff_t pitch, ptrdiff_t n, const float *bias, const float *limits, float *y,

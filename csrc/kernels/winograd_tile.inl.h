@@ -7,10 +7,9 @@
 
 #define WINOGRAD_CELLS 6 /* at most */
 #define WINOGRAD_UNROLL _Pragma("GCC unroll 8")
-#define WINOGRAD_INLINE static inline __attribute__((always_inline))
 
 /* p^n of pair 0 or 1 */
-WINOGRAD_INLINE double point_power(const int cells, const int pair, const int n)
+static inline __attribute__((always_inline)) double point_power(const int cells, const int pair, const int n)
 {
     const double point = cells == 4 ? 1 : pair == 0 ? 2.0 / 3 : 3.0 / 2;
     double power = 1;
@@ -19,7 +18,7 @@ WINOGRAD_INLINE double point_power(const int cells, const int pair, const int n)
 }
 
 /* v = B^T d */
-WINOGRAD_INLINE void transform_input(const int cells, const vec *d, vec *v)
+static inline __attribute__((always_inline)) void transform_input(const int cells, const vec *d, vec *v)
 {
     if (cells == 4) {
         v[0] = d[0] - d[2];
@@ -40,7 +39,8 @@ WINOGRAD_INLINE void transform_input(const int cells, const vec *d, vec *v)
 }
 
 /* y = A^T m: row n holds the n-th powers of the points. */
-WINOGRAD_INLINE void transform_output(const int cells, const int outputs, const vec *m, vec *y)
+static inline __attribute__((always_inline)) void transform_output(const int cells, const int outputs, const vec *m,
+                                                                   vec *y)
 {
     vec parts[2][2]; /* even, odd */
     WINOGRAD_UNROLL for (int p = 0; p < cells / 2 - 1; ++p) {
@@ -55,8 +55,8 @@ WINOGRAD_INLINE void transform_output(const int cells, const int outputs, const 
     }
 }
 
-WINOGRAD_INLINE void winograd_input(const int cells, const float *x, ptrdiff_t row, ptrdiff_t col, ptrdiff_t n,
-                                    float *v, ptrdiff_t pitch)
+static inline __attribute__((always_inline)) void winograd_input(const int cells, const float *x, ptrdiff_t row,
+                                                                 ptrdiff_t col, ptrdiff_t n, float *v, ptrdiff_t pitch)
 {
     for (ptrdiff_t c = 0; c < n; c += LANES) {
         vec half[WINOGRAD_CELLS][WINOGRAD_CELLS], d[WINOGRAD_CELLS], out[WINOGRAD_CELLS];
@@ -73,8 +73,9 @@ WINOGRAD_INLINE void winograd_input(const int cells, const float *x, ptrdiff_t r
     }
 }
 
-WINOGRAD_INLINE int winograd_output(const int cells, const int outputs, const float *m, ptrdiff_t pitch, ptrdiff_t n,
-                                    const float *bias, const float *limits, float *y, ptrdiff_t row, ptrdiff_t col)
+static inline __attribute__((always_inline)) int winograd_output(
+    const int cells, const int outputs, const float *m, ptrdiff_t pitch, ptrdiff_t n, const float *bias,
+    const float *limits, float *y, ptrdiff_t row, ptrdiff_t col)
 {
     vec witness = {0}; /* a finite number times zero is zero, any other NaN */
     for (ptrdiff_t k = 0; k < n; k += LANES) {
@@ -107,7 +108,8 @@ typedef double winograd_wide __attribute__((vector_size(CF_VECTOR_BYTES)));
 #define HALF_LANES (LANES / 2)
 
 /* u = G g: a column for each tap holds the powers of the points, each point's divided by its N. */
-WINOGRAD_INLINE void transform_filter(const int cells, const int taps, const winograd_wide *g, winograd_wide *u)
+static inline __attribute__((always_inline)) void transform_filter(const int cells, const int taps,
+                                                                   const winograd_wide *g, winograd_wide *u)
 {
     u[0] = g[0];
     WINOGRAD_UNROLL for (int p = 0; p < cells / 2 - 1; ++p) {
@@ -120,14 +122,16 @@ WINOGRAD_INLINE void transform_filter(const int cells, const int taps, const win
     u[cells - 1] = g[taps - 1];
 }
 
-WINOGRAD_INLINE void winograd_filters(const int cells, const int taps, const float *g, ptrdiff_t tap, ptrdiff_t n,
-                                      float *u, ptrdiff_t pitch)
+static inline __attribute__((always_inline)) void winograd_filters(const int cells, const int taps, const float *g,
+                                                                   ptrdiff_t tap, ptrdiff_t n, float *u,
+                                                                   ptrdiff_t pitch)
 {
     for (ptrdiff_t k = 0; k < n; k += HALF_LANES) {
         winograd_wide half[WINOGRAD_CELLS][WINOGRAD_CELLS], column[WINOGRAD_CELLS], out[WINOGRAD_CELLS];
         for (int s = 0; s < taps; ++s) {
             WINOGRAD_UNROLL for (int r = 0; r < taps; ++r)
-                column[r] = __builtin_convertvector(*(const winograd_unaligned *)(g + (taps * r + s) * tap + k), winograd_wide);
+                column[r] = __builtin_convertvector(*(const winograd_unaligned *)(g + (taps * r + s) * tap + k),
+                                                    winograd_wide);
             transform_filter(cells, taps, column, out);
             WINOGRAD_UNROLL for (int i = 0; i < cells; ++i) half[i][s] = out[i];
         }
@@ -174,5 +178,4 @@ static const cf_winograd winograds[CF_WINOGRADS] = {MEMBERS};
 #undef MEMBERS
 #undef WINOGRAD_CELLS
 #undef WINOGRAD_UNROLL
-#undef WINOGRAD_INLINE
 #undef HALF_LANES

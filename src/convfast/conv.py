@@ -47,12 +47,14 @@ def conv2d(
         Applied to the result in the same pass.
     precision : {None, "highest", "high", "medium"}
         How exact a float32 result must be at least; None is the process-wide setting (`set_precision`).
-        "high" and "medium" allow Winograd's algorithm, with which large 3x3 layers take half the time.
+        "high" and "medium" allow Winograd's algorithm, with which large 3x3 layers take half the time, 5x5 ones two
+        thirds.
     algorithm : {"auto", "depthwise", "direct", "narrow", "winograd", "im2col"}
         "depthwise" is for filters of one input channel (``C / groups = 1``), single planes included; with NHWC for
         groups of fewer channels and filters than a vector, too.
         "narrow" is "direct" with vectors of filters, for NCHW images of few pixels.
-        "winograd" is for 3x3 filters with stride and dilation 1, float32, at precision "high" or "medium".
+        "winograd" is for 3x3 and 5x5 filters with stride and dilation 1, float32, at precision "high" or "medium". Its
+        members have names of their own: "F(4x4, 3x3)" and "F(2x2, 3x3)" for 3x3, "F(2x2, 5x5)" for 5x5 filters.
     out : ndarray, optional
         Takes the result and is returned: its exact shape and dtype, any strides. It may share memory with an input.
 

@@ -110,8 +110,8 @@ def explain_conv2d(
     others = [c for c in candidates if c is not chosen]
     beaten = [f"{c.algorithm} {f'{c.microseconds:,.1f} us' if c.applies else f'cannot: {c.reason}'}" for c in others]
     forced = "asked for" if algorithm != "auto" else "the lowest estimate"
-    member = f"{chosen.member}, " if chosen.member else ""
-    reason = f"{member}{forced}, {chosen.microseconds:,.1f} us on one thread" + (f" ({'; '.join(beaten)})" if beaten else "")
+    forced = f"{chosen.member}, {forced}" if chosen.member else forced
+    reason = f"{forced}, {chosen.microseconds:,.1f} us on one thread" + (f" ({'; '.join(beaten)})" if beaten else "")
     (H, R, *_, P), (W, S, *_, Q) = e["axes"]
     N, C, K, per_group = e["N"], e["C"], e["K"], e["C"] // e["groups"]
     return Explanation(
