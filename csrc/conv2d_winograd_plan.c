@@ -138,7 +138,8 @@ void cf_winograd_share(cf_conv2d_plan *plan)
 {
     const ptrdiff_t M = plan->tile->M;
     plan->threads = cf_threads_for(plan->microseconds, PTRDIFF_MAX);
-    plan->tiles = cf_max(1, cf_ceil_div(cf_winograd_tiles(plan), cf_max(plan->row_tasks, 1)));
+    const ptrdiff_t even = cf_max(1, cf_ceil_div(cf_winograd_tiles(plan), cf_max(plan->row_tasks, 1)));
+    plan->tiles = plan->row_tasks < 2 * plan->threads ? even : cf_round_up(even, M); /* whole register tiles, if many */
     count_tasks(plan);
     while (plan->tasks % plan->threads != 0 && plan->tasks < 2 * plan->threads) {
         if (plan->panels_each > PANELS_LEAST)
