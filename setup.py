@@ -53,7 +53,8 @@ ISAS = {
 }
 BUILT = {name: flags for name, (here, flags) in ISAS.items() if here}
 NAIVE = "csrc/naive.c"  # a benchmark's plain loops: -O2, as a user would compile them
-HEADERS = glob("csrc/*.h") + glob("csrc/kernels/*.h")
+INCLUDE = "src/convfast/include"  # what others compile against; here it declares plain functions: CF_INSIDE
+HEADERS = glob("csrc/*.h") + glob("csrc/kernels/*.h") + glob(f"{INCLUDE}/convfast/*.h")
 MACROS = [(f"CF_HAVE_{name.upper()}", "1") for name in BUILT] + [("CF_EMULATE", "1")] * (EMULATE == "avx512")
 
 
@@ -118,8 +119,8 @@ setup(
             Extension(
                 "convfast._core",
                 sources=["src/convfast/_core.pyx", *sorted(set(glob("csrc/*.c")) - {NAIVE})],
-                include_dirs=["csrc", numpy.get_include()],
-                define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), *MACROS],
+                include_dirs=["csrc", INCLUDE, numpy.get_include()],
+                define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("CF_INSIDE", "1"), *MACROS],
                 depends=HEADERS,
                 extra_compile_args=[*COMMON, "-Wno-unused-function"],
                 extra_link_args=LINK,

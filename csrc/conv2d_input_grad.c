@@ -144,12 +144,12 @@ cf_status cf_conv2d_input_grad(const cf_conv2d_options *options, const cf_array 
                                cf_vector bias, const cf_array *dx)
 {
     if (dx->shape[0] == 0 || dx->shape[1] == 0) return CF_OK;
-    const ptrdiff_t group_taps = w->shape[0] / options->groups * w->shape[1] * w->shape[2] * w->shape[3];
-    if (options->groups > 1 && w->shape[1] > 1 && group_taps >= GROUP_TAPS_MIN)
-        return group_by_group(options, grad, w, bias, dx);
     cf_conv2d_shape shape;
     cf_status status = cf_conv2d_geometry(options, dx->shape, w->shape, &shape);
     if (status != CF_OK) return status;
+    const ptrdiff_t group_taps = w->shape[0] / options->groups * w->shape[1] * w->shape[2] * w->shape[3];
+    if (options->groups > 1 && w->shape[1] > 1 && group_taps >= GROUP_TAPS_MIN)
+        return group_by_group(options, grad, w, bias, dx);
     cf_conv2d_options forward = *options;
     forward.stride[0] = forward.stride[1] = 1;
     forward.filters_once = 1;

@@ -24,9 +24,17 @@ ptrdiff_t cf_add(ptrdiff_t a, ptrdiff_t b)
     return __builtin_add_overflow(a, b, &sum) ? PTRDIFF_MAX : sum;
 }
 
+/* Numbers of the caller; what words stand for is computed. */
+static int is_bad(const cf_axis *axis, cf_padding padding)
+{
+    return axis->stride < 1 || axis->dilation < 1 ||
+           (padding == CF_PAD_NUMBERS && (axis->pad_before < 0 || axis->pad_after < 0));
+}
+
 cf_status cf_axis_resolve(cf_axis *axis, cf_padding padding)
 {
     if (axis->size < 1) return CF_EMPTY_WINDOW;
+    if (is_bad(axis, padding)) return CF_BAD_OPTION;
     const ptrdiff_t reach = cf_mul(axis->dilation, axis->size - 1);
     if (reach > CF_LARGEST || axis->in > CF_LARGEST || axis->stride > CF_LARGEST) return CF_TOO_LARGE;
     if (padding == CF_PAD_SAME || padding == CF_PAD_SAME_LOWER) {
@@ -49,6 +57,7 @@ cf_status cf_axis_resolve(cf_axis *axis, cf_padding padding)
 cf_status cf_axis_transpose(cf_axis *axis, cf_padding padding, ptrdiff_t extra)
 {
     if (axis->size < 1) return CF_EMPTY_WINDOW;
+    if (is_bad(axis, padding)) return CF_BAD_OPTION;
     if (axis->out < 1) return CF_EMPTY_OUTPUT;
     const ptrdiff_t reach = cf_mul(axis->dilation, axis->size - 1), grown = cf_mul(axis->out, axis->stride);
     if (reach > CF_LARGEST || grown > CF_LARGEST || extra > CF_LARGEST) return CF_TOO_LARGE;
@@ -88,11 +97,14 @@ cf_status cf_conv2d_geometry(const cf_conv2d_options *options, const ptrdiff_t x
         *axes[i] = (cf_axis){.in = x_shape[2 + i], .size = w_shape[2 + i], .stride = options->stride[i],
                              .dilation = options->dilation[i], .pad_before = options->pad[i][0],
                              .pad_after = options->pad[i][1]};
-    if (shape->C % groups != 0 || shape->K % groups != 0) return CF_BAD_GROUPS;
+    if (groups < 1 || shape->C % groups != 0 || shape->K % groups != 0) return CF_BAD_GROUPS;
     if (w_shape[1] != shape->C / groups) return CF_BAD_CHANNELS;
     for (int i = 0; i < 2; ++i) {
         const cf_status status = cf_axis_resolve(axes[i], options->padding);
         if (status != CF_OK) return status;
+        /* As numpy.pad: only zeros can be put around nothing. */
+        const int padded = axes[i]->pad_before + axes[i]->pad_after > 0;
+        if (axes[i]->in == 0 && padded && options->padding_mode != CF_MODE_CONSTANT) return CF_EMPTY_PLANE;
     }
     if (too_many(shape->N, shape->C, shape->h.in, shape->w.in) ||
         too_many(w_shape[0], w_shape[1], w_shape[2], w_shape[3]) ||
@@ -133,6 +145,7 @@ cf_status cf_pool2d_geometry(const cf_pool2d_options *options, const ptrdiff_t x
                           .pad_after = options->pad[i][1]};
         if (axis->in < 1) return CF_EMPTY_PLANE;
         if (options->adaptive) {
+            if (axis->size < 1) return CF_EMPTY_WINDOW;
             *axis = (cf_axis){.in = axis->in, .size = 1, .stride = 1, .dilation = 1, .out = options->size[i]};
             continue;
         }
@@ -150,7 +163,9 @@ cf_status cf_pad2d_geometry(const cf_pad2d_options *options, const ptrdiff_t x_s
 {
     for (int i = 0; i < 2; ++i) {
         const ptrdiff_t in = x_shape[2 + i], before = options->pad[i][0], after = options->pad[i][1];
-        const ptrdiff_t spread = in < 1 ? in : cf_add(in, cf_mul(in - 1, options->interior[i]));
+        const ptrdiff_t between = options->interior[i];
+        if (between < 0 || (between > 0 && options->mode != CF_MODE_CONSTANT)) return CF_BAD_OPTION;
+        const ptrdiff_t spread = in < 1 ? in : cf_add(in, cf_mul(in - 1, between));
         if (spread > CF_LARGEST || before > CF_LARGEST || after > CF_LARGEST) return CF_TOO_LARGE;
         if (before < -CF_LARGEST || after < -CF_LARGEST) return CF_CROPPED_AWAY;
         const ptrdiff_t kept = spread + cf_min(before, 0) + cf_min(after, 0);

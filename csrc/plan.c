@@ -39,9 +39,14 @@ cf_term_block cf_conv2d_block(const cf_conv2d_plan *plan, ptrdiff_t index)
     return block;
 }
 
+int cf_is_auto(const cf_conv2d_options *options)
+{
+    return options->algorithm == NULL || strcmp(options->algorithm, "auto") == 0;
+}
+
 static const cf_conv2d_algorithm *named(const char *name)
 {
-    for (int i = 0; algorithms[i] != NULL; ++i)
+    for (int i = 0; name != NULL && algorithms[i] != NULL; ++i)
         if (strcmp(name, algorithms[i]->name) == 0) return algorithms[i];
     return cf_winograd_named(name) != NULL ? &cf_conv2d_winograd : NULL;
 }
@@ -73,9 +78,10 @@ static cf_status prepare(const cf_conv2d_options *options, cf_compute compute, c
 {
     cf_conv2d_shape shape;
     const cf_status status = cf_conv2d_geometry(options, x_shape, w_shape, &shape);
+    if (status != CF_OK) return status;
     prepare_filters(options, compute, w_shape, plan);
     plan->shape = shape;
-    return status;
+    return CF_OK;
 }
 
 int cf_conv2d_is_chosen(const cf_conv2d_options *options)
@@ -86,6 +92,7 @@ int cf_conv2d_is_chosen(const cf_conv2d_options *options)
 cf_status cf_conv2d_plan_filters(const cf_conv2d_options *options, cf_compute compute, const ptrdiff_t w_shape[4],
                                  cf_conv2d_plan *plan)
 {
+    if (options->groups < 1 || w_shape[0] % options->groups != 0) return CF_BAD_GROUPS;
     prepare_filters(options, compute, w_shape, plan);
     plan->algorithm = cf_conv2d_is_chosen(options) ? named(options->algorithm) : NULL;
     if (plan->algorithm == NULL) return CF_NOT_APPLICABLE;
@@ -122,7 +129,7 @@ cf_status cf_conv2d_plan_make(const cf_conv2d_options *options, cf_compute compu
 {
     const cf_status status = prepare(options, compute, x_shape, w_shape, plan);
     if (status != CF_OK) return status;
-    if (strcmp(options->algorithm, "auto") == 0) {
+    if (cf_is_auto(options)) {
         choose(plan);
     } else {
         const cf_conv2d_algorithm *algorithm = named(options->algorithm);

@@ -6,7 +6,7 @@ Pooling       max_pool2d  avg_pool2d  max_pool1d  avg_pool1d  global_max_pool2d 
               adaptive_max_pool2d  adaptive_avg_pool2d  spatial_pyramid_pool2d  local_max_sum2d
 Planes        pad2d  crop_or_pad2d  resize2d  im2col  col2im
 Process       set_num_threads  get_num_threads  num_threads  set_precision  get_precision
-              available_isas  isa  show_config
+              available_isas  isa  show_config  get_include
 The law       reference: the same functions as plain float64 NumPy
 
 Letters: N batch, C input channels, H W input height and width, K output channels, R S filter height and width,
@@ -22,6 +22,7 @@ P Q output height and width. Vertical always comes before horizontal.
 from convfast.columns import col2im, im2col
 from convfast.config import (
     available_isas,
+    get_include,
     get_num_threads,
     get_precision,
     isa,
@@ -78,6 +79,7 @@ __all__ = [
     "conv_transpose2d",
     "crop_or_pad2d",
     "explain_conv2d",
+    "get_include",
     "get_num_threads",
     "get_precision",
     "global_avg_pool2d",

@@ -5,10 +5,12 @@ cimport cython
 cimport numpy as cnp
 from cpython.long cimport PyLong_CheckExact
 from cpython.number cimport PyIndex_Check
+from cpython.pycapsule cimport PyCapsule_New
 from cpython.unicode cimport PyUnicode_Check
 from libc.string cimport memcpy
 
-from convfast._convfast cimport *
+from convfast cimport *
+from convfast._inside cimport *
 
 import sys
 
@@ -264,6 +266,9 @@ cdef object failure(cf_status status, str function, const cf_conv2d_options *opt
             pads = [(options.pad[i][0], options.pad[i][1]) for i in range(2)]
         return errors.empty_output(function, (x[2], x[3]), pads, (w[2], w[3]),
                                    (options.dilation[0], options.dilation[1]), shapes)
+    if status == CF_EMPTY_PLANE:
+        mode = {word: name for name, word in PADDING_MODES.items()}[options.padding_mode]
+        return errors.empty_axis(function, mode, shapes)
     if status == CF_NOT_APPLICABLE:
         algorithm = (<bytes>options.algorithm).decode()
         cf_conv2d_explain(options, compute, x, w, &explanation)
@@ -287,16 +292,6 @@ cdef int check_ranks(str function, int axes, int x_rank, object x_shape, object 
                               "or the same with the channels last", shapes)
     if w_rank != w_expected:
         raise errors.bad_rank(function, "w", f"{w_expected}-dimensional for an x of {x_rank} dimensions", shapes)
-    return 0
-
-
-cdef int check_mode(str function, const cf_conv2d_options *options, const cf_conv2d_shape *shape, object mode,
-                    dict shapes) except -1:
-    """As numpy.pad: only zeros can be put around nothing."""
-    if options.padding_mode != CF_MODE_CONSTANT:
-        if (shape.h.in_ == 0 and shape.h.pad_before + shape.h.pad_after > 0) or (
-                shape.w.in_ == 0 and shape.w.pad_before + shape.w.pad_after > 0):
-            raise errors.empty_axis(function, mode, shapes)
     return 0
 
 
@@ -380,8 +375,8 @@ cdef Packed pack(str function, const cf_conv2d_options *options, cf_dtype comput
     return packed
 
 
-cdef object run(str function, int axes, const cf_conv2d_options *options, object padding_mode, object x_value,
-                cnp.ndarray w, object bias_value, object out, dict packs):
+cdef object run(str function, int axes, const cf_conv2d_options *options, object x_value, cnp.ndarray w,
+                object bias_value, object out, dict packs):
     """y = x * w. `packs`, if given, keeps packed filters from call to call."""
     cdef cnp.ndarray x = as_array(function, "x", x_value), bias, target
     cdef int rank = cnp.PyArray_NDIM(x)
@@ -394,8 +389,6 @@ cdef object run(str function, int axes, const cf_conv2d_options *options, object
     cdef cf_status status = cf_conv2d_geometry(options, cx.shape, cw.shape, &shape)
     if status != CF_OK:
         raise failure(status, function, options, cx.shape, cw.shape, shapes_of(x, w_shape))
-    check_mode(function, options, &shape, padding_mode, shapes_of(x, w_shape)
-               if options.padding_mode != CF_MODE_CONSTANT else None)
     bias = None if bias_value is None else as_bias(function, bias_value, shape.K, shapes_of(x, w_shape))
 
     dtype = None if cx.dtype == CF_F32 and cw.dtype == CF_F32 else result_dtype(function, x, w)
@@ -449,7 +442,7 @@ def conv(str function, int axes, x, w, bias, stride, padding, dilation, groups, 
     cdef cf_conv2d_options options
     parse_options(function, axes, stride, padding, dilation, groups, data_format, padding_mode, activation, precision,
                   algorithm, &options)
-    return run(function, axes, &options, padding_mode, x, as_array(function, "w", w), bias, out, None)
+    return run(function, axes, &options, x, as_array(function, "w", w), bias, out, None)
 
 
 @cython.final
@@ -457,7 +450,6 @@ cdef class Layer:
     """What convfast.Conv2D keeps: filters, options, and the filters packed as calls need them."""
     cdef cf_conv2d_options options
     cdef readonly cnp.ndarray w, bias
-    cdef object padding_mode
     cdef dict packs
 
     def __init__(self, w, bias, stride, padding, dilation, groups, data_format, padding_mode, activation, precision,
@@ -481,11 +473,10 @@ cdef class Layer:
             (<object>self.bias).setflags(write=False)
         self.w = (<object>filters).copy()
         (<object>self.w).setflags(write=False)
-        self.padding_mode = padding_mode
         self.packs = {}
 
     def __call__(self, x, out):
-        return run("Conv2D", 2, &self.options, self.padding_mode, x, self.w, self.bias, out, self.packs)
+        return run("Conv2D", 2, &self.options, x, self.w, self.bias, out, self.packs)
 
 
 # Shapes
@@ -656,6 +647,9 @@ def naive_conv2d(x, w, stride, padding, dilation, groups):
         cf_naive_conv2d(&shape, options.stride, options.dilation, <const float *>cnp.PyArray_DATA(images),
                         <const float *>cnp.PyArray_DATA(filters), <float *>cnp.PyArray_DATA(y))
     return y
+
+
+_C_API = PyCapsule_New(<void *>&cf_functions, "convfast._core._C_API", NULL)  # for convfast_import()
 
 
 def fail_allocation(int nth):

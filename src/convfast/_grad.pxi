@@ -61,7 +61,6 @@ def conv2d_input_grad(grad_value, w_value, input_shape, stride, padding, dilatio
     cdef cf_status status = cf_conv2d_geometry(&options, sizes, cw.shape, &shape)
     if status != CF_OK:
         raise failure(status, function, &options, sizes, cw.shape, shapes)
-    check_mode(function, &options, &shape, padding_mode, shapes)
     check_grad(function, grad, rank, where, &shape, shapes)
     cdef cnp.ndarray target = grad_target(function, out, shape_at(rank, where, sizes), result_dtype(function, grad, w),
                                          (grad, w))
@@ -98,7 +97,6 @@ def conv2d_weight_grad(x_value, grad_value, kernel_size, stride, padding, dilati
     cdef cf_status status = cf_conv2d_geometry(&options, cx.shape, sizes, &shape)
     if status != CF_OK:
         raise failure(status, function, &options, cx.shape, sizes, shapes)
-    check_mode(function, &options, &shape, padding_mode, shapes)
     check_grad(function, grad, rank, where, &shape, shapes)
     cdef Axes w_where = w_axes(2, w_rank, options.channels_last)
     cdef cnp.ndarray target = grad_target(function, out, shape_at(w_rank, w_where, sizes),

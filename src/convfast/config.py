@@ -10,6 +10,7 @@ from convfast import _core
 
 __all__ = [
     "available_isas",
+    "get_include",
     "get_num_threads",
     "get_precision",
     "isa",
@@ -149,6 +150,30 @@ def num_threads(n):
         yield
     finally:
         set_num_threads(before)
+
+
+def get_include():
+    """The include directory for extension modules that call the kernels from C or Cython.
+
+    Returns
+    -------
+    str
+        Where ``convfast/convfast.h`` stands. There is no library to link with: ``convfast_import()`` finds the
+        functions when the extension module is imported. Cython finds its declarations (``cimport convfast``) itself.
+
+    Examples
+    --------
+    >>> import convfast
+    >>> from pathlib import Path
+    >>> Path(convfast.get_include(), "convfast", "convfast.h").exists()
+    True
+
+    In a setup.py:
+
+    >>> from setuptools import Extension  # doctest: +SKIP
+    >>> Extension("layer", ["layer.c"], include_dirs=[convfast.get_include()])  # doctest: +SKIP
+    """
+    return os.path.join(os.path.dirname(os.path.abspath(__file__)), "include")
 
 
 def configuration():

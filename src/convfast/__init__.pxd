@@ -1,8 +1,11 @@
-# csrc/convfast.h in Cython's words.
+# convfast/convfast.h in Cython's words: `cimport convfast`, and at the top of the module `convfast.convfast_import()`.
 
 from libc.stdint cimport uint64_t
 
-cdef extern from "convfast.h" nogil:
+cdef extern from "convfast/convfast.h":
+    int convfast_import() except -1
+
+cdef extern from "convfast/convfast.h" nogil:
     ctypedef enum cf_status:
         CF_OK
         CF_NO_MEMORY
@@ -15,6 +18,7 @@ cdef extern from "convfast.h" nogil:
         CF_EMPTY_PLANE
         CF_WIDE_PADDING
         CF_CROPPED_AWAY
+        CF_BAD_OPTION
 
     ctypedef enum cf_dtype:
         CF_BOOL
@@ -54,6 +58,9 @@ cdef extern from "convfast.h" nogil:
         CF_PRECISION_HIGHEST
         CF_PRECISION_HIGH
         CF_PRECISION_MEDIUM
+
+    ctypedef struct cf_api:
+        pass
 
     ctypedef struct cf_array:
         char *data
@@ -102,6 +109,10 @@ cdef extern from "convfast.h" nogil:
         cf_conv2d_candidate candidates[8]
         size_t workspace_bytes, packed_bytes
 
+    const char *cf_status_text(cf_status status)
+    cf_array cf_images(void *data, cf_dtype dtype, const ptrdiff_t *shape, int channels_last)
+    cf_array cf_filters(void *data, cf_dtype dtype, const ptrdiff_t *shape, int channels_last)
+    cf_conv2d_options cf_conv2d_defaults()
     cf_status cf_conv2d_geometry(const cf_conv2d_options *options, const ptrdiff_t *x_shape, const ptrdiff_t *w_shape,
                                  cf_conv2d_shape *shape)
     cf_status cf_conv2d(const cf_conv2d_options *options, const cf_array *x, const cf_array *w, cf_vector bias,
@@ -148,6 +159,7 @@ cdef extern from "convfast.h" nogil:
         CF_RESIZE_BILINEAR_CORNERS
 
     cf_status cf_axis_resolve(cf_axis *axis, cf_padding padding)
+    cf_pool2d_options cf_pool2d_defaults(ptrdiff_t height, ptrdiff_t width)
     cf_status cf_pool2d_geometry(const cf_pool2d_options *options, const ptrdiff_t *x_shape, cf_axis *axes)
     cf_status cf_pool2d(const cf_pool2d_options *options, const cf_array *x, const cf_array *y)
     cf_status cf_max_pool2d_indices(const cf_pool2d_options *options, const cf_array *x, const cf_array *indices)
@@ -166,13 +178,3 @@ cdef extern from "convfast.h" nogil:
     const char *cf_openmp()
     const char *cf_isa_name(int index)
     const char *cf_isa()
-    int cf_use_isa(const char *name)
-    double cf_fma_peak(int threads, double seconds)
-    double cf_stream_bandwidth(int threads, size_t bytes, double seconds)
-    void cf_naive_conv2d(const cf_conv2d_shape *shape, const ptrdiff_t *stride, const ptrdiff_t *dilation,
-                         const float *x, const float *w, float *y)
-
-cdef extern from "workspace.h" nogil:
-    void *cf_acquire(size_t bytes)
-    void cf_release(void *block)
-    void cf_fail_allocation(int nth)
