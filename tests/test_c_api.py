@@ -1,6 +1,7 @@
 """The kernels from C and Cython: the examples of docs/c_api.md are compiled and run; header and table agree."""
 
 import ctypes
+import os
 import re
 import shlex
 import subprocess
@@ -22,10 +23,11 @@ REFUSALS = Path(__file__).with_name("refusals.c")
 HEADER = Path(convfast.get_include(), "convfast", "convfast.h")
 PXD = Path(convfast.__file__).with_name("__init__.pxd")
 FOLDERS = [convfast.get_include(), sysconfig.get_path("include"), np.get_include()]
-CC = shlex.split(sysconfig.get_config_var("CC") or "cc")
+CC = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+PYTHON_H = Path(sysconfig.get_path("include"), "Python.h")
 
 needs_page = pytest.mark.skipif(not PAGE.exists(), reason="compiles the examples of a page that is not here")
-needs_cc = pytest.mark.skipif(which(CC[0]) is None, reason="no C compiler")
+needs_cc = pytest.mark.skipif(which(CC[0]) is None or not PYTHON_H.exists(), reason="no C compiler, or no Python.h")
 
 
 def example(language):
@@ -156,8 +158,8 @@ except ImportError as error:
 
 @pytest.mark.parametrize(("compiler", "suffix", "standard"), [("gcc", "c", "c11"), ("g++", "cpp", "c++17")])
 def test_the_header_compiles_without_warnings(compiler, suffix, standard, tmp_path):
-    if which(compiler) is None:
-        pytest.skip(f"no {compiler}")
+    if which(compiler) is None or not PYTHON_H.exists():
+        pytest.skip(f"no {compiler}, or no Python.h")
     source = tmp_path / f"header.{suffix}"
     source.write_text("#include <Python.h>\n#include <convfast/convfast.h>\n#include <convfast/convfast.h>\n")
     strict = [f"-std={standard}", "-Wall", "-Wextra", "-Wshadow", "-Werror", "-pedantic", "-fsyntax-only"]

@@ -1,9 +1,9 @@
 /* convfast.h — the kernels of convfast for C, C++ and Cython; convfast.get_include() says where it stands.
 
-   An extension module includes it after Python.h and calls convfast_import() once, in each of its files that call a
-   kernel, before the first call (where it would call import_array()). No function but that one needs the GIL, and any
-   number of threads may call at once. There is no library to link with: the functions are pointers, which
-   convfast_import() takes from the convfast that is installed.
+   An extension module calls convfast_import() before the first kernel, once in each of its files that call one, where
+   it would call import_array(). No function but that one needs the GIL, and any number of threads may call at once.
+   There is no library to link with: the functions are pointers, which convfast_import() takes from the convfast that is
+   installed.
 
    Arrays are described, never copied: a pointer, a dtype, four sizes and four strides in bytes, always in the
    logical order (N, C, H, W), whatever the layout in memory. Filters are (K, C/groups, R, S) in the same way.
@@ -14,12 +14,12 @@
 #ifndef CONVFAST_H
 #define CONVFAST_H
 
-#include <stddef.h>
-#include <stdint.h>
-
 #ifndef CF_INSIDE
 #include <Python.h>
 #endif
+
+#include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -118,7 +118,7 @@ typedef struct {
 CF_FUNCTION(const char *, cf_status_text, (cf_status status));
 
 /* Describes an array without gaps, in memory (N, C, H, W), or (N, H, W, C) with channels_last. Filters: (K, C, R, S),
-   or (R, S, C, K). */
+   or (R, S, C, K). `shape` is in the logical order, whatever the layout. */
 CF_FUNCTION(cf_array, cf_images, (void *data, cf_dtype dtype, const ptrdiff_t shape[4], int channels_last));
 CF_FUNCTION(cf_array, cf_filters, (void *data, cf_dtype dtype, const ptrdiff_t shape[4], int channels_last));
 
@@ -135,6 +135,7 @@ CF_FUNCTION(cf_status, cf_conv2d_geometry, (const cf_conv2d_options *options, co
    F16 and BF16 are computed in float32 and rounded once. x, w and bias may have any dtype; they are converted. */
 CF_FUNCTION(cf_status, cf_conv2d, (const cf_conv2d_options *options, const cf_array *x, const cf_array *w,
                                    cf_vector bias, const cf_array *y));
+/* What would be done, for a y of dtype `compute`; nothing is computed. */
 CF_FUNCTION(cf_status, cf_conv2d_explain, (const cf_conv2d_options *options, cf_dtype compute,
                                            const ptrdiff_t x_shape[4], const ptrdiff_t w_shape[4],
                                            cf_conv2d_explanation *explanation));
