@@ -21,7 +21,8 @@ const char *cf_status_text(cf_status status)
     case CF_WIDE_PADDING: return "padding as wide as the pooling window";
     case CF_CROPPED_AWAY: return "more rows or columns are cropped than there are";
     case CF_BAD_OPTION:
-        return "a stride or dilation is below 1, padding or interior below 0, or interior not of constants";
+        return "a stride or dilation is below 1, padding or interior is below 0, interior is not of constants, "
+               "or there is no algorithm";
     }
     return "an unknown status";
 }

@@ -13,6 +13,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Reading x directly saves laying it out, but its channels stand far apart in memory (TLB, cache sets): with more
    filters than this to compute from each input, laying out is cheaper (bench_conv2d, rn50 1x1 layers). */

@@ -97,6 +97,7 @@ cf_status cf_conv2d_geometry(const cf_conv2d_options *options, const ptrdiff_t x
         *axes[i] = (cf_axis){.in = x_shape[2 + i], .size = w_shape[2 + i], .stride = options->stride[i],
                              .dilation = options->dilation[i], .pad_before = options->pad[i][0],
                              .pad_after = options->pad[i][1]};
+    if (options->algorithm == NULL) return CF_BAD_OPTION; /* a struct that was not filled in */
     if (groups < 1 || shape->C % groups != 0 || shape->K % groups != 0) return CF_BAD_GROUPS;
     if (w_shape[1] != shape->C / groups) return CF_BAD_CHANNELS;
     for (int i = 0; i < 2; ++i) {

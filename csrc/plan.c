@@ -39,14 +39,9 @@ cf_term_block cf_conv2d_block(const cf_conv2d_plan *plan, ptrdiff_t index)
     return block;
 }
 
-int cf_is_auto(const cf_conv2d_options *options)
-{
-    return options->algorithm == NULL || strcmp(options->algorithm, "auto") == 0;
-}
-
 static const cf_conv2d_algorithm *named(const char *name)
 {
-    for (int i = 0; name != NULL && algorithms[i] != NULL; ++i)
+    for (int i = 0; algorithms[i] != NULL; ++i)
         if (strcmp(name, algorithms[i]->name) == 0) return algorithms[i];
     return cf_winograd_named(name) != NULL ? &cf_conv2d_winograd : NULL;
 }
@@ -129,7 +124,7 @@ cf_status cf_conv2d_plan_make(const cf_conv2d_options *options, cf_compute compu
 {
     const cf_status status = prepare(options, compute, x_shape, w_shape, plan);
     if (status != CF_OK) return status;
-    if (cf_is_auto(options)) {
+    if (strcmp(options->algorithm, "auto") == 0) {
         choose(plan);
     } else {
         const cf_conv2d_algorithm *algorithm = named(options->algorithm);

@@ -26,7 +26,7 @@ static PyObject *convolutions(PyObject *self, PyObject *unused)
                          TOLD(cf_conv2d_explain(&grouped, CF_F32, x, w, &told)),
                          TOLD(cf_conv2d_explain(&unknown, CF_F32, x, w, &told)),
                          TOLD(cf_conv2d_explain(&unnamed, CF_F32, x, w, &told)),
-                         (Py_ssize_t)cf_conv2d_packed_bytes(&unnamed, CF_F32, w));
+                         (Py_ssize_t)cf_conv2d_packed_bytes(&plain, CF_F32, w));
 }
 
 static PyObject *others(PyObject *self, PyObject *unused)

@@ -48,7 +48,7 @@ typedef enum {
     CF_EMPTY_PLANE,    /* there is nothing to pool or to repeat */
     CF_WIDE_PADDING,   /* a pooling window could lie in the padding wholly */
     CF_CROPPED_AWAY,   /* more rows or columns are cropped than there are */
-    CF_BAD_OPTION      /* a stride or dilation below 1, a padding or interior that cannot be */
+    CF_BAD_OPTION      /* a stride or dilation below 1, a padding or interior that cannot be, no algorithm */
 } cf_status;
 
 typedef enum {
@@ -88,7 +88,8 @@ typedef struct {
     cf_activation activation;
     cf_precision precision;
     int channels_last;     /* data_format="NHWC" */
-    const char *algorithm; /* "auto", which NULL stands for too, or a name of cf_conv2d_algorithm_name */
+    int filters_once;      /* the time to pack filters counts in the choice, which may then differ from Conv2D's */
+    const char *algorithm; /* "auto" or a name of cf_conv2d_algorithm_name */
 } cf_conv2d_options;
 
 /* Everything resolved: y (N, K, h.out, w.out) = x (N, C, h.in, w.in) * w (K, C/groups, h.size, w.size). */
@@ -98,7 +99,7 @@ typedef struct {
 } cf_conv2d_shape;
 
 typedef struct {
-    const char *name;
+    const char *name, *member; /* member: of the family "winograd", else "" */
     int applies;
     const char *reason; /* why it does not apply; "" if it does */
     double microseconds; /* estimate for one thread; only the order between candidates is meant */
@@ -141,13 +142,14 @@ CF_FUNCTION(cf_status, cf_conv2d_explain, (const cf_conv2d_options *options, cf_
                                            cf_conv2d_explanation *explanation));
 CF_FUNCTION(const char *, cf_conv2d_algorithm_name, (int index)); /* NULL past the last */
 
-/* The same options, with the algorithm named that "auto" stands for with such an image and such filters. */
+/* The same options, with the algorithm named that "auto" stands for with such an image and such filters, or the member
+   of the family that "winograd" stands for. */
 CF_FUNCTION(cf_status, cf_conv2d_choose, (const cf_conv2d_options *options, cf_dtype compute,
                                           const ptrdiff_t x_shape[4], const ptrdiff_t w_shape[4],
                                           cf_conv2d_options *chosen));
 
-/* Filters packed once, into memory of the caller. Their format depends on the algorithm, which must be named (else
-   CF_NOT_APPLICABLE, 0 bytes): cf_conv2d_choose. `compute` is the dtype of y. cf_conv2d_packed accepts what
+/* Filters packed once, into memory of the caller. Their format depends on the algorithm, which must be named as
+   cf_conv2d_choose does (else CF_NOT_APPLICABLE, 0 bytes). `compute` is the dtype of y. cf_conv2d_packed accepts what
    cf_conv2d_pack wrote in the same process, for the same options, filters and dtype of y. */
 CF_FUNCTION(size_t, cf_conv2d_packed_bytes, (const cf_conv2d_options *options, cf_dtype compute,
                                              const ptrdiff_t w_shape[4]));
