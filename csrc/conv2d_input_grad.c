@@ -152,7 +152,6 @@ cf_status cf_conv2d_input_grad(const cf_conv2d_options *options, const cf_array 
         return group_by_group(options, grad, w, bias, dx);
     cf_conv2d_options forward = *options;
     forward.stride[0] = forward.stride[1] = 1;
-    forward.filters_once = 1;
     forward.padding = CF_PAD_NUMBERS;
     forward.padding_mode = CF_MODE_CONSTANT;
     cf_input_grad job = {.options = &forward, .grad = *grad, .bias = bias, .h = shape.h, .w_axis = shape.w};

@@ -65,8 +65,8 @@ const char *cf_winograd_refuses(const cf_conv2d_plan *plan)
 /* Estimates, in the units of conv2d_tasks.c, of one thread: of both transforms, for a vector of one product; of a row
    of planes that is laid out or copied to y; of a tile beside that. Filters are read for every block of tiles, from the
    third-level cache or from beyond. Measured by Conv2D with 3x3 and 5x5 filters, 16 to 832 channels, 4x4 to 56x56
-   pixels. A raw call transforms its filters first. Since it must give the bits of Conv2D, whose filters are transformed
-   once, that counts by a share; where every call has filters of its own (`filters_once`) it counts in full. */
+   pixels. A raw call transforms its filters first; since it must give the bits of Conv2D, whose filters are transformed
+   once, and of any batch, that counts as if they served so many images. */
 #define CYCLES_PER_MICROSECOND 3000.0
 #define VECTORS_PER_CYCLE 2.0
 #define TRANSFORM_CYCLES 7.5
@@ -76,7 +76,7 @@ const char *cf_winograd_refuses(const cf_conv2d_plan *plan)
 #define NEAR_BYTES_PER_CYCLE 20.0
 #define FAR_BYTES_PER_CYCLE 8.0
 #define TRANSFORMED_BYTES_PER_CYCLE 1.0
-#define CALLS_WITH_FILTERS 16.0
+#define IMAGES_OF_FILTERS 16.0
 #define TASK_CYCLES 1000.0
 
 static void count_tasks(cf_conv2d_plan *plan)
@@ -98,7 +98,7 @@ static double estimate(const cf_conv2d_plan *plan)
     const double bytes = products * C * filters * sizeof(float);
     const double read = blocks * bytes / (bytes <= NEAR_BYTES ? NEAR_BYTES_PER_CYCLE : FAR_BYTES_PER_CYCLE);
     const double transform = products * tiles * ((double)cf_round_up(plan->C, lanes) + filters) / (double)lanes;
-    const double pack = bytes / TRANSFORMED_BYTES_PER_CYCLE / (plan->filters_once ? 1 : CALLS_WITH_FILTERS);
+    const double pack = bytes / TRANSFORMED_BYTES_PER_CYCLE / IMAGES_OF_FILTERS;
     const double rows = (double)(plan->grid_rows * plan->winograd->cells) * C + (double)plan->shape.h.out * filters;
     return (double)plan->shape.N * (double)plan->shape.groups *
            (pack + multiply + read + transform * TRANSFORM_CYCLES + (plan->channels_last ? 0 : rows * ROW_CYCLES) +

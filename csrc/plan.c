@@ -58,7 +58,6 @@ static void prepare_filters(const cf_conv2d_options *options, cf_compute compute
     plan->activation = options->activation;
     plan->precision = options->precision;
     plan->channels_last = options->channels_last;
-    plan->filters_once = options->filters_once;
     plan->compute = compute;
     plan->leaves = cf_kernels_now()->leaves[compute];
     plan->chain = cf_chain(compute, options->precision);

@@ -71,7 +71,7 @@ struct cf_conv2d_plan {
     cf_activation activation;
     cf_precision precision;
     cf_compute compute;
-    int channels_last, filters_once;
+    int channels_last;
     const cf_conv2d_algorithm *algorithm;
     const cf_conv2d_layout *layout;     /* of algorithms by tiles */
     const cf_winograd *winograd;        /* the member of that family; NULL before one is chosen, and of the others */

@@ -87,7 +87,6 @@ cdef extern from "convfast/convfast.h" nogil:
         cf_activation activation
         cf_precision precision
         int channels_last
-        int filters_once
         const char *algorithm
 
     ctypedef struct cf_conv2d_shape:

@@ -132,7 +132,6 @@ cdef int parse_options(str function, int axes, object stride, object padding, ob
     pair(function, "dilation", dilation, 1, axes, options.dilation)
     options.groups = size(function, "groups", groups, 1, groups, "an integer")
     options.channels_last = word(function, "data_format", data_format, DATA_FORMATS)
-    options.filters_once = 0
     options.padding_mode = <cf_padding_mode>word(function, "padding_mode", padding_mode, PADDING_MODES)
     options.activation = <cf_activation>word(function, "activation", activation, ACTIVATIONS)
     options.precision = <cf_precision>word(function, "precision", process_precision if precision is None else precision,

@@ -88,7 +88,6 @@ typedef struct {
     cf_activation activation;
     cf_precision precision;
     int channels_last;     /* data_format="NHWC" */
-    int filters_once;      /* the time to pack filters counts in the choice, which may then differ from Conv2D's */
     const char *algorithm; /* "auto" or a name of cf_conv2d_algorithm_name */
 } cf_conv2d_options;
 
