@@ -76,7 +76,7 @@ const char *cf_winograd_refuses(const cf_conv2d_plan *plan)
 #define NEAR_BYTES_PER_CYCLE 20.0
 #define FAR_BYTES_PER_CYCLE 8.0
 #define TRANSFORMED_BYTES_PER_CYCLE 1.0
-#define IMAGES_OF_FILTERS 16.0
+#define IMAGES_OF_FILTERS 8.0
 #define TASK_CYCLES 1000.0
 
 static void count_tasks(cf_conv2d_plan *plan)
