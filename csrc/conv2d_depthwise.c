@@ -54,7 +54,8 @@ static void pack(const cf_conv2d_plan *plan, const cf_array *w, char *packed)
         }
         for (ptrdiff_t t = 0; t < plan->taps; ++t)
             for (ptrdiff_t c = 0; c < plan->C; ++c, packed += C * size)
-                load(packed, from + t / S * w->strides[2] + t % S * w->strides[3] + c * w->strides[1], w->strides[0], C);
+                load(packed, from + t / S * w->strides[2] + t % S * w->strides[3] + c * w->strides[1], w->strides[0],
+                     C);
     }
 }
 
@@ -152,7 +153,8 @@ static ptrdiff_t places(const cf_conv2d_plan *plan)
 static size_t carve(const cf_conv2d_plan *plan, char *tables, cf_band *b)
 {
     const int by_rows = plan->pixels == NULL;
-    const size_t taps = aligned(plan->taps * plan->C, sizeof(ptrdiff_t)), table = aligned(places(plan), sizeof(ptrdiff_t));
+    const size_t taps = aligned(plan->taps * plan->C, sizeof(ptrdiff_t));
+    const size_t table = aligned(places(plan), sizeof(ptrdiff_t));
     const size_t copies = by_rows ? aligned(cf_phases(&plan->shape.w), sizeof(cf_phase_copy)) : 0;
     const size_t passes = by_rows ? aligned(plan->rows * places(plan), sizeof(cf_pass)) : 0;
     const size_t bias = aligned(cf_chunk(plan), cf_compute_bytes(plan->compute));

@@ -6,8 +6,6 @@
    Filters are packed [chunk][tap][channel of a group][filter of the chunk]. */
 #include "conv2d_depthwise.h"
 
-#include <string.h>
-
 /* Chunks of the task. The last task ends with one that overlaps the one before, if whole chunks do not come out. */
 static ptrdiff_t chunks(const cf_band *b)
 {
@@ -21,8 +19,9 @@ static ptrdiff_t first_channel(const cf_band *b, ptrdiff_t i)
     return cf_min((b->plane + i) * cf_chunk(plan), plan->shape.K - cf_chunk(plan));
 }
 
-/* The channels that filters [k, k + chunk) read at `count` pixels of a row, counted from the first: inside the array. */
-static void spread(const cf_band *b, const char *from, ptrdiff_t from_pixel, ptrdiff_t readable, ptrdiff_t count, char *to)
+/* `count` pixels of a row, of which `from` is the first channel that b->channels counts from, to the lanes. */
+static void spread(const cf_band *b, const char *from, ptrdiff_t from_pixel, ptrdiff_t readable, ptrdiff_t count,
+                   char *to)
 {
     const cf_conv2d_plan *plan = b->job->plan;
     const cf_spread run = {.to = to, .from = from, .channels = b->channels, .pixels = count, .inputs = plan->C,
@@ -30,6 +29,7 @@ static void spread(const cf_band *b, const char *from, ptrdiff_t from_pixel, ptr
     plan->leaves->spread(&run);
 }
 
+/* For filters [k, k + chunk). Pixels inside the array are read where they stand, others by way of b->read. */
 static void lay_out_groups(const cf_band *b, const char *image, ptrdiff_t k)
 {
     const cf_conv2d_job *job = b->job;

@@ -22,8 +22,8 @@
 #define TASK_CYCLES 300.0
 #define STORE_CYCLES 0.2            /* of one output, after its sum */
 #define TRANSPOSED_STORE_CYCLES 1.0 /* the same from pixels to planes */
-#define SCATTERED_CYCLES 8.0        /* of a cell where every pixel has a cache line of its own */
-#define LINE_CHANNELS 16
+#define SCATTERED_CYCLES 8.0        /* of a cell, one in a cache line: benchmarks/estimates.py resnext_g32 */
+#define LINE_CHANNELS 16            /* float32 numbers of a cache line */
 
 cf_places cf_conv2d_places(const cf_conv2d_plan *plan, ptrdiff_t pixels)
 {

@@ -65,8 +65,8 @@ const char *cf_winograd_refuses(const cf_conv2d_plan *plan)
 /* Estimates, in the units of conv2d_tasks.c, of one thread: of both transforms, for a vector of one product; of a row
    of planes that is laid out or copied to y; of a tile beside that. Filters are read for every block of tiles, from the
    third-level cache or from beyond. Measured by Conv2D with 3x3 and 5x5 filters, 16 to 832 channels, 4x4 to 56x56
-   pixels. A raw call transforms its filters first; since it must give the bits of Conv2D, whose filters are transformed
-   once, and of any batch, that counts as if they served so many images. */
+   pixels; benchmarks/estimates.py compares. A raw call transforms its filters first; since it must give the bits of
+   Conv2D, whose filters are transformed once, and of any batch, that counts as if they served so many images. */
 #define CYCLES_PER_MICROSECOND 3000.0
 #define VECTORS_PER_CYCLE 2.0
 #define TRANSFORM_CYCLES 7.5

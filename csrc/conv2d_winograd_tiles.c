@@ -111,7 +111,7 @@ static void transform_strip(const cf_winograd_work *w, ptrdiff_t i, ptrdiff_t ti
         (plan->channels_last ? lay_out_pixels : lay_out_planes)(w, &s, cols, c, count, all);
         for (ptrdiff_t t = 0; t < tiles; ++t)
             plan->winograd->input(strip + t * out * STRIP_CHANNELS, row, STRIP_CHANNELS, all,
-                                          cf_floats(w, w->at.v) + (i + t) * w->at.v_tile + c, w->at.v_run);
+                                  cf_floats(w, w->at.v) + (i + t) * w->at.v_tile + c, w->at.v_run);
     }
 }
 
@@ -128,8 +128,8 @@ static int transform_in_place(const cf_winograd_work *w, ptrdiff_t i)
         return 0;
     const char *x = plane(w, &s, 0) + top * strides[2] + left * strides[3];
     plan->winograd->input((const float *)x, strides[2] / (ptrdiff_t)sizeof(float),
-                                  strides[3] / (ptrdiff_t)sizeof(float), plan->C,
-                                  cf_floats(w, w->at.v) + i * w->at.v_tile, w->at.v_run);
+                          strides[3] / (ptrdiff_t)sizeof(float), plan->C,
+                          cf_floats(w, w->at.v) + i * w->at.v_tile, w->at.v_run);
     return 1;
 }
 

@@ -33,6 +33,21 @@ def assert_law(x, w, bias, **options):
     return y
 
 
+def candidate(x, w, **options):
+    """What explain_conv2d says of this algorithm."""
+    return next(c for c in explain_conv2d(x.shape, w.shape, dtype=x.dtype, **options).candidates
+                if c.algorithm == "depthwise")  # fmt: skip
+
+
+def assert_nothing_outside(x, w, bias, side, **options):
+    """Arrays that end or begin at a page that nobody may touch."""
+    exact = reference.conv2d(x, w, bias, **options).astype(np.float32)
+    out = guarded(np.zeros_like(exact), side)
+    x, w, bias = (guarded(array, side) for array in (x, w, bias))
+    conv2d(x, w, bias, out=out, algorithm="depthwise", **options)
+    np.testing.assert_array_equal(out, exact)
+
+
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_every_filter_size(isa, data_format, dtype, size, rng):
     for C, H, W in (1, 33, 40), (5, 40, 33), (24, 32, 36):
@@ -75,8 +90,7 @@ def test_multipliers(isa, data_format, multiplier, rng):
     for channels in 1, 3, 16, 21:
         x, w, bias = depthwise(rng, channels, 12, 19, 5, data_format, multiplier)
         options = dict(groups=channels, data_format=data_format, padding=2)
-        told = explain_conv2d(x.shape, w.shape, **options)
-        if next(c for c in told.candidates if c.algorithm == "depthwise").applies:
+        if candidate(x, w, **options).applies:
             assert_law(x, w, bias, **options)
 
 
@@ -88,10 +102,10 @@ def grouped(rng, groups, C, K, H, W, R, S, dtype=np.float32, make=integers):
 @pytest.mark.parametrize(("C", "K"), [(2, 2), (4, 4), (3, 3), (2, 3), (5, 1), (1, 3), (7, 2), (2, 1)])
 def test_groups_of_few_channels(isa, C, K, dtype, rng):
     """Filters of several groups share a vector, of which a group may be cut in two; some vectors span many channels."""
-    algorithm = next(c for c in explain_conv2d((1, 9, 9, 32 * C), (3, 3, C, 32 * K), groups=32, data_format="NHWC",
-                                               dtype=dtype).candidates if c.algorithm == "depthwise")  # fmt: skip
-    if not algorithm.applies:
-        assert "vector" in algorithm.reason
+    x, w, _ = grouped(rng, 32, C, K, 9, 9, 3, 3, dtype)
+    told = candidate(x, w, groups=32, data_format="NHWC")
+    if not told.applies:
+        assert "vector" in told.reason
         return
     for groups in 16, 19, 33:
         for R, S in (1, 1), (3, 3), (2, 5):
@@ -106,13 +120,8 @@ def test_groups_of_few_channels_read_nothing_outside(isa, side, rng):
     for groups, C, K in (8, 2, 2), (5, 4, 4), (13, 3, 3), (16, 2, 1), (9, 3, 2):
         x, w, bias = grouped(rng, groups, C, K, 5, 7, 3, 3)
         options = dict(padding=(1, 0), groups=groups, data_format="NHWC")
-        if not next(c for c in explain_conv2d(x.shape, w.shape, **options).candidates).applies:
-            continue
-        exact = reference.conv2d(x, w, bias, **options).astype(np.float32)
-        out = guarded(np.zeros_like(exact), side)
-        x, w, bias = (guarded(array, side) for array in (x, w, bias))
-        conv2d(x, w, bias, out=out, algorithm="depthwise", **options)
-        np.testing.assert_array_equal(out, exact)
+        if candidate(x, w, **options).applies:
+            assert_nothing_outside(x, w, bias, side, **options)
 
 
 def test_groups_of_few_channels_same_bits_and_promise(isa, rng):
@@ -201,17 +210,13 @@ def test_non_finite_values_stay_in_their_windows(isa, data_format, rng):
 
 @pytest.mark.parametrize("side", ["before", "after"])
 def test_no_access_outside(isa, data_format, side, rng):
-    """Arrays that end or begin at a page that nobody may touch, in every place of a vector's tail."""
+    """In every place of a vector's tail."""
     for width in 1, 3, 7, 8, 9, 15, 16, 17, 30, 33:
         for channels in 1, 3, 8, 17:
             for stride, padding in (1, 0), (1, 1), (2, 0), (2, 1), (3, 2):
                 x, w, bias = depthwise(rng, channels, 5, width + 2, 3, data_format)
                 options = dict(stride=stride, padding=padding, groups=channels, data_format=data_format)
-                exact = reference.conv2d(x, w, bias, **options).astype(np.float32)
-                out = guarded(np.zeros_like(exact), side)
-                x, w, bias = (guarded(array, side) for array in (x, w, bias))
-                conv2d(x, w, bias, out=out, algorithm="depthwise", **options)
-                np.testing.assert_array_equal(out, exact)
+                assert_nothing_outside(x, w, bias, side, **options)
 
 
 def test_large_planes_are_cut(isa, rng):
@@ -230,6 +235,13 @@ def test_auto_takes_it(data_format):
         told = explain_conv2d(x_shape(1, C, 28, 28, data_format), w_shape(C, 1, size, size, data_format),
                               padding=size // 2, groups=C, data_format=data_format)  # fmt: skip
         assert told.algorithm == "depthwise"
+
+
+@pytest.mark.parametrize(("groups", "C"), [(64, 2), (48, 3), (96, 2)])
+def test_auto_takes_it_for_groups_of_few_channels(isa, groups, C):
+    """With channels last, where the other algorithms move cells one by one."""
+    sizes = (1, 28, 28, groups * C), (3, 3, C, groups * C)
+    assert explain_conv2d(*sizes, padding=1, groups=groups, data_format="NHWC").algorithm == "depthwise"
 
 
 def test_refusals():

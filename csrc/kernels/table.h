@@ -7,7 +7,7 @@
 /* The terms that are added up before a sum starts afresh. Short chains keep the promise of precision="highest": a chain
    of n float32 additions of numbers of one sign errs by up to n * 2e-8 of their sum (half a unit in the last place of a
    growing sum at every step), so 72 terms, then the sums of a few chains, stay within 2e-6. 72 is 8 channels of 3x3.
-   "high" promises 1.5e-5: its chains may be as long as a block, which saves 3 to 4 % of the time. */
+   "high" promises 1.5e-5: its chains may be as long as a block, at less cost. */
 #define CF_CHAIN 72
 #define CF_LONG_CHAIN 288
 
@@ -26,7 +26,7 @@
    The caller guarantees that all these addresses are readable or writeable for a whole vector (inputs in the channels
    orientation: for one element), and that y overlaps nothing. */
 typedef struct {
-    ptrdiff_t terms, chain, count; /* a sum starts afresh after `chain` terms */
+    ptrdiff_t terms, chain, count; /* a sum starts afresh after `chain` terms, 1 or more */
     const ptrdiff_t *taps, *x_base, *y_row, *y_col;
     const void *x, *w, *bias, *limits; /* limits: {low, high}, or NULL: do not clamp */
     void *y;
