@@ -125,7 +125,7 @@ static void multiply(const cf_winograd_work *w)
     const ptrdiff_t panels = w->task.panels, term = plan->panel * (ptrdiff_t)sizeof(float);
     const ptrdiff_t products = cf_winograd_products(plan);
     const cf_places places = cf_conv2d_places(plan, w->task.tiles);
-    cf_tile tile = {.terms = plan->C, .chain = CF_CHAIN, .taps = cf_indices(w, w->at.channels),
+    cf_tile tile = {.terms = plan->C, .chain = CF_CHAIN, .runs = 1, .taps = cf_indices(w, w->at.channels),
                     .y_col = cf_indices(w, w->at.vectors), .first = 1,
                     .ahead_step = cf_ceil_div(term, cf_ceil_div(places.count, plan->tile->M))};
     for (ptrdiff_t i = 0; i < products * panels; ++i) {

@@ -7,6 +7,8 @@
 
 #define TILE_MAX 16 /* M, V and M * V / 2 are at most this */
 #define TILE_UNROLL _Pragma("GCC unroll 16")
+/* Several terms are spelled out where two registers are left: one for the number to broadcast, one to spare. */
+#define TILE_SPELLED(M, V) (vec_keeps_sums && M * V + V + 2 <= (CF_VECTOR_BYTES == 64 ? 32 : 16))
 
 /* The sum so far plus v; what rounding loses stays at y + error. An infinite sum has none (lost - lost is
    zero but for NaN). */
@@ -24,6 +26,45 @@ static inline __attribute__((always_inline)) vec CF_NAME(add_exactly)(vec v, CF_
     return t->last ? sum + kept : sum;
 }
 
+/* acc += the products of one term. */
+static inline __attribute__((always_inline)) void CF_NAME(add_term)(
+    const int M, const int V, const int filters_are_vectors, const CF_REAL *const *x, const ptrdiff_t offset,
+    const CF_REAL *w, vec (*acc)[TILE_MAX])
+{
+    vec b[TILE_MAX];
+    TILE_UNROLL for (int v = 0; v < V; ++v)
+        b[v] = vec_load(filters_are_vectors ? w + v * LANES : x[v] + offset);
+    TILE_UNROLL for (int m = 0; m < M; ++m) {
+        const vec a = vec_fill(filters_are_vectors ? x[m][offset] : w[m]);
+        TILE_UNROLL for (int v = 0; v < V; ++v)
+            acc[m][v] = TILE_SPELLED(M, V) ? vec_multiply_add(a, b[v], acc[m][v]) : acc[m][v] + a * b[v];
+    }
+}
+
+/* acc += the products of the terms up to `end`; tap, w and ahead go on behind them. A core whose other hardware thread is
+   busy decodes half as much: counting and fetching ahead for every single term would take it a fifth of the time. The
+   terms are spelled out, for gcc moves the sums of an inner loop that it unrolls from register to register. */
+static inline __attribute__((always_inline)) void CF_NAME(add_terms)(
+    const cf_tile *t, const int M, const int V, const int filters_are_vectors, const int runs, const CF_REAL *const *x,
+    const ptrdiff_t *end, const ptrdiff_t **tap, const CF_REAL **w, const char **ahead, vec (*acc)[TILE_MAX])
+{
+    const ptrdiff_t width = filters_are_vectors ? V * LANES : M;
+#define FETCH(terms) \
+    if (filters_are_vectors) __builtin_prefetch(*ahead, 0, 2), *ahead += terms * t->ahead_step;
+#define TERM(i) \
+    CF_NAME(add_term)(M, V, filters_are_vectors, x, runs ? **tap + i : (*tap)[i], *w + i * width, acc);
+    for (; TILE_SPELLED(M, V) && end - *tap >= CF_TAP_RUN; *tap += CF_TAP_RUN, *w += CF_TAP_RUN * width) {
+        FETCH(4) TERM(0) TERM(1) TERM(2) TERM(3)
+        FETCH(4) TERM(4) TERM(5) TERM(6) TERM(7)
+    }
+    for (; *tap != end; ++*tap, *w += width) {
+        FETCH(1)
+        TERM(0)
+    }
+#undef FETCH
+#undef TERM
+}
+
 /* acc = the sum over all terms, of inputs that stand at x[] + taps[]. Returns where `ahead` has come to. */
 static inline __attribute__((always_inline)) const char *CF_NAME(multiply)(
     const cf_tile *t, const int M, const int V, const int filters_are_vectors, const CF_REAL *const *x,
@@ -39,19 +80,10 @@ static inline __attribute__((always_inline)) const char *CF_NAME(multiply)(
             TILE_UNROLL for (int v = 0; v < V; ++v)
                 acc[m][v] = (vec){0};
         const ptrdiff_t *const end = taps_end - tap < t->chain ? taps_end : tap + t->chain;
-        while (tap != end) {
-            const ptrdiff_t offset = *tap++;
-            if (filters_are_vectors) __builtin_prefetch(ahead, 0, 2), ahead += t->ahead_step;
-            vec b[TILE_MAX];
-            TILE_UNROLL for (int v = 0; v < V; ++v)
-                b[v] = filters_are_vectors ? vec_load(w + v * LANES) : vec_load(x[v] + offset);
-            TILE_UNROLL for (int m = 0; m < M; ++m) {
-                const vec a = vec_fill(filters_are_vectors ? x[m][offset] : w[m]);
-                TILE_UNROLL for (int v = 0; v < V; ++v)
-                    acc[m][v] += a * b[v];
-            }
-            w += filters_are_vectors ? V * LANES : M;
-        }
+        if (TILE_SPELLED(M, V) && filters_are_vectors && t->runs)
+            CF_NAME(add_terms)(t, M, V, filters_are_vectors, 1, x, end, &tap, &w, &ahead, acc);
+        else
+            CF_NAME(add_terms)(t, M, V, filters_are_vectors, 0, x, end, &tap, &w, &ahead, acc);
         if (begun)
             TILE_UNROLL for (int m = 0; m < M; ++m)
                 TILE_UNROLL for (int v = 0; v < V; ++v)
@@ -117,4 +149,5 @@ static inline __attribute__((always_inline)) void CF_NAME(tiles)(const cf_tile *
 }
 
 #undef TILE_UNROLL
+#undef TILE_SPELLED
 #undef TILE_MAX

@@ -97,6 +97,8 @@ static const cf_leaves CF_NAME(leaves) = {
 #undef vec_fill
 #undef vec_clamp
 #undef vec_or_zero
+#undef vec_keeps_sums
+#undef vec_multiply_add
 #undef vec_store_first
 #undef CF_REAL
 #undef CF_SIGNED

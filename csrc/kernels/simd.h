@@ -9,6 +9,7 @@
      vec              a vector in registers
      vec_load(p)      unaligned load          vec_store(p, v)   unaligned store
      vec_fill(s)      all lanes s             vec_clamp(v, lo, hi)  NaN stays NaN
+     vec_multiply_add(a, b, sum)  vec_keeps_sums  whether it names the sum's register
      vec_or_zero(v, w)  v where w is zero, else zero
      vec_store_first(p, v, n)  the first n < LANES lanes */
 #if !defined CF_REAL || !defined CF_SIGNED || !defined CF_VECTOR_BYTES
@@ -38,6 +39,31 @@ static inline __attribute__((always_inline)) vec CF_NAME(clamp)(vec v, vec lo, v
     return (vec)(((mask)hi & above) | ((mask)v & ~above));
 }
 #define vec_clamp CF_NAME(clamp)
+
+/* Of a multiply-add in vector extensions gcc may overwrite any operand. In a loop with several terms of many sums it
+   then moves the sums from register to register: here they stay. */
+#if defined __AVX512F__ || (defined __FMA__ && CF_VECTOR_BYTES <= 32)
+#define vec_keeps_sums _Generic((CF_REAL)0, float: 1, double: 1, default: 0)
+#define FMA_231(suffix) "vfmadd231" suffix " {%2, %1, %0|%0, %1, %2}"
+#else
+#define vec_keeps_sums 0
+#endif
+static inline __attribute__((always_inline)) vec CF_NAME(multiply_add)(vec a, vec b, vec sum)
+{
+#ifdef FMA_231
+    if (_Generic((CF_REAL)0, float: 1, default: 0)) {
+        __asm__(FMA_231("ps") : "+v"(sum) : "v"(a), "vm"(b));
+        return sum;
+    }
+    if (_Generic((CF_REAL)0, double: 1, default: 0)) {
+        __asm__(FMA_231("pd") : "+v"(sum) : "v"(a), "vm"(b));
+        return sum;
+    }
+#endif
+    return sum + a * b;
+}
+#undef FMA_231
+#define vec_multiply_add CF_NAME(multiply_add)
 
 #define vec_or_zero(v, w) ((vec)((CF_NAME(mask))(v) & ((w) == (vec){0})))
 

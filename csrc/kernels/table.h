@@ -11,6 +11,17 @@
 #define CF_CHAIN 72
 #define CF_LONG_CHAIN 288
 
+/* So many offsets of terms, of channels side by side, say: a leaf reads the first of them only. */
+#define CF_TAP_RUN 8
+
+/* Whether each of them is one more than the one before; the last run may be shorter. */
+static inline int cf_in_runs(const ptrdiff_t *taps, ptrdiff_t terms)
+{
+    ptrdiff_t breaks = 0;
+    for (ptrdiff_t i = 1; i < terms; ++i) breaks += i % CF_TAP_RUN != 0 && taps[i] != taps[i - 1] + 1;
+    return breaks == 0;
+}
+
 /* y[row m, column v] (=, or += if !first) sum over i < terms of  filter * input,
    then, if last:  y = clamp(y + bias, limits).
 
@@ -32,6 +43,7 @@ typedef struct {
     void *y;
     ptrdiff_t error;
     int first, last;
+    int runs; /* channels: taps come in runs of CF_TAP_RUN, cf_in_runs; `chain` is a multiple of it */
     const char *ahead; /* channels: memory from here on is brought into the cache, ahead_step bytes for each term */
     ptrdiff_t ahead_step;
 } cf_tile;

@@ -17,6 +17,8 @@
 #undef vec_store
 #undef vec_fill
 #undef vec_clamp
+#undef vec_keeps_sums
+#undef vec_multiply_add
 #undef CF_PLACES
 #undef CF_MAXIMUM
 #undef CF_REAL
