@@ -7,8 +7,6 @@
 
 #define TILE_MAX 16 /* M, V and M * V / 2 are at most this */
 #define TILE_UNROLL _Pragma("GCC unroll 16")
-/* Several terms are spelled out where two registers are left: one for the number to broadcast, one to spare. */
-#define TILE_SPELLED(M, V) (vec_keeps_sums && M * V + V + 2 <= (CF_VECTOR_BYTES == 64 ? 32 : 16))
 
 /* The sum so far plus v; what rounding loses stays at y + error. An infinite sum has none (lost - lost is
    zero but for NaN). */
@@ -37,7 +35,7 @@ static inline __attribute__((always_inline)) void CF_NAME(add_term)(
     TILE_UNROLL for (int m = 0; m < M; ++m) {
         const vec a = vec_fill(filters_are_vectors ? x[m][offset] : w[m]);
         TILE_UNROLL for (int v = 0; v < V; ++v)
-            acc[m][v] = TILE_SPELLED(M, V) ? vec_multiply_add(a, b[v], acc[m][v]) : acc[m][v] + a * b[v];
+            acc[m][v] = vec_multiply_add(a, b[v], acc[m][v]);
     }
 }
 
@@ -53,7 +51,7 @@ static inline __attribute__((always_inline)) void CF_NAME(add_terms)(
     if (filters_are_vectors) __builtin_prefetch(*ahead, 0, 2), *ahead += terms * t->ahead_step;
 #define TERM(i) \
     CF_NAME(add_term)(M, V, filters_are_vectors, x, runs ? **tap + i : (*tap)[i], *w + i * width, acc);
-    for (; TILE_SPELLED(M, V) && end - *tap >= CF_TAP_RUN; *tap += CF_TAP_RUN, *w += CF_TAP_RUN * width) {
+    for (; vec_keeps_sums && end - *tap >= CF_TAP_RUN; *tap += CF_TAP_RUN, *w += CF_TAP_RUN * width) {
         FETCH(4) TERM(0) TERM(1) TERM(2) TERM(3)
         FETCH(4) TERM(4) TERM(5) TERM(6) TERM(7)
     }
@@ -80,7 +78,7 @@ static inline __attribute__((always_inline)) const char *CF_NAME(multiply)(
             TILE_UNROLL for (int v = 0; v < V; ++v)
                 acc[m][v] = (vec){0};
         const ptrdiff_t *const end = taps_end - tap < t->chain ? taps_end : tap + t->chain;
-        if (TILE_SPELLED(M, V) && filters_are_vectors && t->runs)
+        if (vec_keeps_sums && filters_are_vectors && t->runs)
             CF_NAME(add_terms)(t, M, V, filters_are_vectors, 1, x, end, &tap, &w, &ahead, acc);
         else
             CF_NAME(add_terms)(t, M, V, filters_are_vectors, 0, x, end, &tap, &w, &ahead, acc);
@@ -149,5 +147,4 @@ static inline __attribute__((always_inline)) void CF_NAME(tiles)(const cf_tile *
 }
 
 #undef TILE_UNROLL
-#undef TILE_SPELLED
 #undef TILE_MAX
