@@ -17,6 +17,7 @@
 /* Estimates, for thresholds and for explain_conv2d: a core at 3 GHz that multiplies and adds two vectors a cycle. */
 #define CYCLES_PER_MICROSECOND 3000.0
 #define TILES_PER_CYCLE 2.0
+#define PIXEL_TILES_PER_CYCLE 1.8 /* vectors of pixels: benchmarks/estimates.py rn50_s1_3x3 vgg1_2 incv3_3x3_valid */
 #define LOAD_CYCLES 1.0 /* of a vector of pixels, half of which straddle two cache lines: a tile of one filter waits */
 #define TILE_CYCLES 20.0 /* of one tile and block, beside its terms: bench_conv2d, planes */
 #define TASK_CYCLES 300.0
@@ -126,8 +127,9 @@ static double estimate(const cf_conv2d_plan *plan)
                                   ? cf_conv2d_places(plan, plan->rows * plan->cols).count * plan->tile->V
                                   : cf_min(cf_round_up(flat, plan->tile->V), vectors(plan, plan->rows, plan->cols)) *
                                         plan->tile->M;
-    const double each = plan->filters_are_vectors ? 1 / TILES_PER_CYCLE
-                                                  : fmax(1 / TILES_PER_CYCLE, LOAD_CYCLES / (double)plan->tile->M);
+    const double each = plan->filters_are_vectors
+                            ? 1 / TILES_PER_CYCLE
+                            : fmax(1 / PIXEL_TILES_PER_CYCLE, LOAD_CYCLES / (double)plan->tile->M);
     const double tiles = (double)(outputs * plan->panels_each * plan->blocks) / (double)(plan->tile->M * plan->tile->V);
     const double multiply = (double)outputs * (double)plan->panels_each * terms * each + tiles * TILE_CYCLES;
     const int transposed = plan->filters_are_vectors && !plan->channels_last;
