@@ -31,8 +31,11 @@
                     | 0 -1  1  0 |       | 1/2 -1/2 1/2 |         | 0  1 -1  1 |
                     | 0 -1  0  1 |       |  0    0   1  |
 
+   With a dilation of d, outputs whose rows and columns are equal mod d are a convolution of their own, of cells d apart:
+   a phase. Tiles are of one phase.
+
    A task takes a block of tiles (of one group; they may be of several images) through all three steps, so that V and M
-   stay in the second-level cache:
+   stay in the second-level cache, some filters at a time:
      V [product][tile][channel]   input tiles, transformed
      M [product][tile][filter]    = V * U, 16 or 36 matrix products by the register tile of direct convolutions; sums
                                   are formed in chains of CF_CHAIN channels, which halves the error (the transform back
@@ -60,7 +63,7 @@ static size_t take(size_t *at, ptrdiff_t elements, size_t size)
 
 cf_winograd_layout cf_winograd_lay_out(const cf_conv2d_plan *plan)
 {
-    const ptrdiff_t lanes = plan->leaves->lanes, filters = plan->panels_each * plan->panel;
+    const ptrdiff_t lanes = plan->leaves->lanes, filters = plan->panels_held * plan->panel;
     const ptrdiff_t out = plan->winograd->outputs, cells = plan->winograd->cells, products = cells * cells;
     const ptrdiff_t outputs = cf_round_up(out * out, plan->tile->M);
     cf_winograd_layout l = {.v_tile = cf_round_up(plan->C, lanes), .m_tile = filters};
@@ -149,13 +152,16 @@ static void run(const void *context, ptrdiff_t index, char *workspace)
     /* Neighbouring tasks share filters: tiles change fastest. */
     w.task.first = index % plan->row_tasks * plan->tiles, index /= plan->row_tasks;
     w.task.panel = index % plan->panel_tasks * plan->panels_each, w.task.g = index / plan->panel_tasks;
-    w.task.tiles = cf_min(plan->tiles, cf_winograd_tiles(plan) - w.task.first);
-    w.task.panels = cf_min(plan->panels_each, plan->panels - w.task.panel);
+    w.task.tiles = cf_min(plan->tiles, plan->shape.N * cf_winograd_grid(plan) - w.task.first);
+    const ptrdiff_t end = cf_min(plan->panels, w.task.panel + plan->panels_each);
     place(&w);
-    load_bias(&w);
     cf_winograd_inputs(&w);
-    multiply(&w);
-    cf_winograd_outputs(&w);
+    for (; w.task.panel < end; w.task.panel += plan->panels_held) {
+        w.task.panels = cf_min(plan->panels_held, end - w.task.panel);
+        load_bias(&w);
+        multiply(&w);
+        cf_winograd_outputs(&w);
+    }
 }
 
 const cf_conv2d_algorithm cf_conv2d_winograd = {

@@ -2,6 +2,7 @@
 #ifndef CF_CONV2D_WINOGRAD_H
 #define CF_CONV2D_WINOGRAD_H
 
+#include "geometry.h"
 #include "plan.h"
 
 /* Channels that are laid out at once: two cache lines of each pixel. */
@@ -12,9 +13,9 @@
 #define LINE 16
 ptrdiff_t cf_winograd_run(ptrdiff_t elements);
 
-/* One tile: image, row and column in its grid of tiles. */
+/* One tile: image, row and column of its first output, column in the grid of tiles. */
 typedef struct {
-    ptrdiff_t n, row, col;
+    ptrdiff_t n, p, q, col;
 } cf_winograd_spot;
 
 /* Tiles [first, first + tiles) of all images, in one group, with some panels of filters. */
@@ -65,10 +66,16 @@ static inline ptrdiff_t cf_winograd_panel(const cf_winograd_work *w, ptrdiff_t p
     return w->task.g * w->plan->panels + w->task.panel + panel;
 }
 
-/* Of all images. */
-static inline ptrdiff_t cf_winograd_tiles(const cf_conv2d_plan *plan)
+/* Tiles of an image. */
+static inline ptrdiff_t cf_winograd_grid(const cf_conv2d_plan *plan)
 {
-    return plan->shape.N * plan->grid_rows * plan->grid_cols;
+    return plan->shape.h.dilation * plan->shape.w.dilation * plan->grid_rows * plan->grid_cols;
+}
+
+/* Outputs of the phase of `output` from there on; of the last tiles of a phase there may be none. */
+static inline ptrdiff_t cf_winograd_left(const cf_axis *axis, ptrdiff_t output)
+{
+    return output >= axis->out ? 0 : cf_ceil_div(axis->out - output, axis->dilation);
 }
 
 /* conv2d_winograd.c */

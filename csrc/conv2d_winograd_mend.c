@@ -12,15 +12,15 @@
 #include <string.h>
 
 /* Whether all windows that could hold a cell of the tile are the image's, on one axis. */
-static int is_inner(const cf_winograd *f, const cf_axis *axis, ptrdiff_t tile)
+static int is_inner(const cf_winograd *f, const cf_axis *axis, ptrdiff_t output)
 {
-    return tile * f->outputs >= f->taps - 1 && tile * f->outputs + f->cells <= axis->out;
+    return output >= (f->taps - 1) * axis->dilation && cf_winograd_left(axis, output) >= f->cells;
 }
 
 static int is_border(const cf_winograd_work *w, const cf_winograd_spot *s)
 {
     const cf_conv2d_plan *plan = w->plan;
-    return !is_inner(plan->winograd, &plan->shape.h, s->row) || !is_inner(plan->winograd, &plan->shape.w, s->col);
+    return !is_inner(plan->winograd, &plan->shape.h, s->p) || !is_inner(plan->winograd, &plan->shape.w, s->q);
 }
 
 /* sizes [tile][channel] = the largest abs(V). */
@@ -63,8 +63,9 @@ int cf_winograd_trusted(const cf_winograd_work *w, ptrdiff_t tile, ptrdiff_t pan
     const cf_winograd_spot s = cf_winograd_locate(w, tile);
     if (!is_border(w, &s)) return 1;
     const ptrdiff_t P = plan->panel, out = plan->winograd->outputs;
-    const ptrdiff_t rows = cf_min(out, plan->shape.h.out - s.row * out);
-    const ptrdiff_t cols = cf_min(out, plan->shape.w.out - s.col * out);
+    const ptrdiff_t rows = cf_min(out, cf_winograd_left(&plan->shape.h, s.p));
+    const ptrdiff_t cols = cf_min(out, cf_winograd_left(&plan->shape.w, s.q));
+    if (rows == 0 || cols == 0) return 1;
     float *outputs = cf_floats(w, w->at.mended), *no_bias = outputs + out * out * P, most = 0;
     memset(no_bias, 0, (size_t)P * sizeof *no_bias);
     const float *m = cf_floats(w, w->at.m) + tile * w->at.m_tile + panel * P;

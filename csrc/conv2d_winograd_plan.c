@@ -15,6 +15,9 @@
    512 KiB is as good as all, and more tiles read the filters less often. On Zen 3 no size from 256 to 1280 KiB was best
    for all of seven 3x3 layers. */
 #define TASK_BYTES (1 << 20)
+/* M of so many filters is transformed back before it grows: 256->256 at 56x56 and 512->512 at 28x28 in 0.9 of the time,
+   64->64 and 128->128 as before or a little slower. */
+#define M_BYTES (320 << 10)
 #define TILES_MAX 30
 /* So many at least, that filters read from the third-level cache keep up with the products. */
 #define TILES_LEAST 18
@@ -50,10 +53,11 @@ const char *cf_winograd_refuses(const cf_conv2d_plan *plan)
 {
     const cf_axis *h = &plan->shape.h, *w = &plan->shape.w;
     const cf_winograd *f = plan->leaves->winograds;
-    const char *reason = "winograd needs a 3x3 or 5x5 filter, stride 1 and dilation 1";
+    const char *reason = "winograd needs a 3x3 or 5x5 filter and stride 1";
     if (f == NULL) return "winograd computes float32 only";
     if (plan->precision == CF_PRECISION_HIGHEST) return "winograd needs precision='high' or 'medium'";
-    if (h->stride != 1 || w->stride != 1 || h->dilation != 1 || w->dilation != 1) return reason;
+    if (h->stride != 1 || w->stride != 1) return reason;
+    if (h->dilation > h->out || w->dilation > w->out) return "with such a dilation no two outputs share a cell";
     for (int i = 0; i < CF_WINOGRADS; ++i) {
         if (!cf_winograd_suits(plan, f + i)) continue;
         if (holds(plan, f + i)) return NULL;
@@ -81,14 +85,14 @@ const char *cf_winograd_refuses(const cf_conv2d_plan *plan)
 
 static void count_tasks(cf_conv2d_plan *plan)
 {
-    plan->row_tasks = cf_ceil_div(cf_winograd_tiles(plan), plan->tiles);
+    plan->row_tasks = cf_ceil_div(plan->shape.N * cf_winograd_grid(plan), plan->tiles);
     plan->panel_tasks = cf_ceil_div(plan->panels, plan->panels_each);
     plan->tasks = plan->shape.groups * plan->row_tasks * plan->panel_tasks;
 }
 
 static double estimate(const cf_conv2d_plan *plan)
 {
-    const ptrdiff_t image = plan->grid_rows * plan->grid_cols, lanes = plan->leaves->lanes;
+    const ptrdiff_t image = cf_winograd_grid(plan), lanes = plan->leaves->lanes;
     const double blocks = (double)cf_ceil_div(image, plan->tiles);
     const ptrdiff_t rest = image % plan->tiles;
     const double tiles = (double)(image - rest + cf_conv2d_places(plan, rest).count);
@@ -99,7 +103,8 @@ static double estimate(const cf_conv2d_plan *plan)
     const double read = blocks * bytes / (bytes <= NEAR_BYTES ? NEAR_BYTES_PER_CYCLE : FAR_BYTES_PER_CYCLE);
     const double transform = products * tiles * ((double)cf_round_up(plan->C, lanes) + filters) / (double)lanes;
     const double pack = bytes / TRANSFORMED_BYTES_PER_CYCLE / IMAGES_OF_FILTERS;
-    const double rows = (double)(plan->grid_rows * plan->winograd->cells) * C + (double)plan->shape.h.out * filters;
+    const double rows = (double)(image / plan->grid_cols * plan->winograd->cells) * C +
+                        (double)(plan->shape.w.dilation * plan->shape.h.out) * filters;
     return (double)plan->shape.N * (double)plan->shape.groups *
            (pack + multiply + read + transform * TRANSFORM_CYCLES + (plan->channels_last ? 0 : rows * ROW_CYCLES) +
             (double)image * TILE_CYCLES + blocks * TASK_CYCLES) /
@@ -111,8 +116,8 @@ static void cut_member(cf_conv2d_plan *plan, const cf_winograd *f)
     const ptrdiff_t M = plan->tile->M;
     plan->winograd = f;
     plan->packed_bytes = cf_winograd_packed_bytes(plan);
-    plan->grid_rows = cf_ceil_div(plan->shape.h.out, f->outputs);
-    plan->grid_cols = cf_ceil_div(plan->shape.w.out, f->outputs);
+    plan->grid_rows = cf_ceil_div(cf_winograd_left(&plan->shape.h, 0), f->outputs);
+    plan->grid_cols = cf_ceil_div(cf_winograd_left(&plan->shape.w, 0), f->outputs);
     plan->panels_each = plan->panels;
     plan->tiles = cf_round_up(cf_max(TILES_LEAST, cf_min(TILES_MAX, TASK_BYTES / tile_bytes(plan, f))), M);
     count_tasks(plan);
@@ -133,6 +138,12 @@ void cf_winograd_cut(cf_conv2d_plan *plan)
     }
 }
 
+/* M of all filters of a task. */
+static ptrdiff_t m_bytes(const cf_conv2d_plan *plan)
+{
+    return cf_winograd_products(plan) * plan->tiles * plan->panels_each * plan->panel * (ptrdiff_t)sizeof(float);
+}
+
 /* Equal tasks, as many for every thread: fewer filters each, then fewer tiles. Unequal ones, if they are many. Each
    transforms its input for itself: with two tasks for a thread 256->256 at 14x14 took 1.2 times as long as with one. */
 #define PANELS_LEAST 2
@@ -140,7 +151,7 @@ void cf_winograd_share(cf_conv2d_plan *plan)
 {
     const ptrdiff_t M = plan->tile->M;
     plan->threads = cf_threads_for(plan->microseconds, PTRDIFF_MAX);
-    const ptrdiff_t even = cf_max(1, cf_ceil_div(cf_winograd_tiles(plan), cf_max(plan->row_tasks, 1)));
+    const ptrdiff_t even = cf_max(1, cf_ceil_div(plan->shape.N * cf_winograd_grid(plan), cf_max(plan->row_tasks, 1)));
     plan->tiles = plan->row_tasks < 2 * plan->threads ? even : cf_round_up(even, M); /* whole register tiles, if many */
     count_tasks(plan);
     while (plan->tasks % plan->threads != 0 && plan->tasks < 2 * plan->threads) {
@@ -153,6 +164,7 @@ void cf_winograd_share(cf_conv2d_plan *plan)
         count_tasks(plan);
     }
     if (plan->tasks < 2) plan->threads = 1;
+    plan->panels_held = cf_ceil_div(plan->panels_each, cf_ceil_div(m_bytes(plan), M_BYTES));
     plan->workspace_each = cf_winograd_lay_out(plan).bytes;
     const size_t most = CF_WORKSPACE_BYTES_MAX / plan->workspace_each;
     if ((size_t)plan->threads > most) plan->threads = (int)(most > 1 ? most : 1);

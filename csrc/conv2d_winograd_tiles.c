@@ -13,8 +13,13 @@
 cf_winograd_spot cf_winograd_locate(const cf_winograd_work *w, ptrdiff_t tile)
 {
     const cf_conv2d_plan *plan = w->plan;
-    const ptrdiff_t row = (w->task.first + tile) / plan->grid_cols, col = (w->task.first + tile) % plan->grid_cols;
-    return (cf_winograd_spot){row / plan->grid_rows, row % plan->grid_rows, col};
+    const cf_axis *h = &plan->shape.h, *v = &plan->shape.w;
+    const ptrdiff_t out = plan->winograd->outputs, index = w->task.first + tile;
+    const ptrdiff_t col = index % plan->grid_cols, row = index / plan->grid_cols % plan->grid_rows;
+    const ptrdiff_t phase = index / (plan->grid_cols * plan->grid_rows);
+    return (cf_winograd_spot){.n = index / cf_winograd_grid(plan), .col = col,
+                              .p = phase / v->dilation % h->dilation + row * out * h->dilation,
+                              .q = phase % v->dilation + col * out * v->dilation};
 }
 
 /* Tiles from tile i of the task on that stand in one row of an image. */
@@ -28,15 +33,10 @@ static int has_pixels(int plain, const cf_array *a) { return plain && a->strides
 static int reads_pixels(const cf_winograd_work *w) { return has_pixels(w->job->x_plain, w->job->x); }
 static int writes_pixels(const cf_winograd_work *w) { return has_pixels(w->job->y_plain, w->job->y); }
 
-static ptrdiff_t first_cell(const cf_winograd_work *w, const cf_axis *axis, ptrdiff_t tile)
-{
-    return tile * w->plan->winograd->outputs - axis->pad_before;
-}
-
 /* How many of `cells` cells from `first` on any output needs. Those beyond are taken as zero, whatever x has there. */
 static ptrdiff_t needed(const cf_axis *axis, ptrdiff_t first, ptrdiff_t cells)
 {
-    return cf_min(cells, axis->in + axis->pad_after - first);
+    return cf_max(0, cf_min(cells, cf_ceil_div(axis->in + axis->pad_after - first, axis->dilation)));
 }
 
 static const char *plane(const cf_winograd_work *w, const cf_winograd_spot *s, ptrdiff_t c)
@@ -49,7 +49,7 @@ void cf_winograd_load_cell(const cf_winograd_work *w, const cf_winograd_spot *s,
                            ptrdiff_t c, ptrdiff_t count, ptrdiff_t all, float *to)
 {
     const cf_axis *h = &w->plan->shape.h, *v = &w->plan->shape.w;
-    const ptrdiff_t row = first_cell(w, h, s->row) + i, col = first_cell(w, v, s->col) + j;
+    const ptrdiff_t row = s->p - h->pad_before + i * h->dilation, col = s->q - v->pad_before + j * v->dilation;
     const int inside = needed(h, row, 1) > 0 && needed(v, col, 1) > 0;
     if (inside) cf_conv2d_load_pixel(w->job, plane(w, s, c), row, col, count, to);
     const ptrdiff_t there = inside ? count : 0;
@@ -82,7 +82,7 @@ static void lay_out_planes(const cf_winograd_work *w, const cf_winograd_spot *s,
                            ptrdiff_t count, ptrdiff_t all)
 {
     const cf_axis *h = &w->plan->shape.h, *v = &w->plan->shape.w;
-    const ptrdiff_t top = first_cell(w, h, s->row), left = first_cell(w, v, s->col);
+    const ptrdiff_t top = s->p - h->pad_before, left = s->q - v->pad_before;
     const ptrdiff_t cells = w->plan->winograd->cells, pitch = w->at.strip_cols;
     const ptrdiff_t rows_needed = needed(h, top, cells), cols_needed = needed(v, left, cols);
     float *planes = cf_floats(w, w->at.turned);
@@ -90,7 +90,8 @@ static void lay_out_planes(const cf_winograd_work *w, const cf_winograd_spot *s,
     for (ptrdiff_t i = 0; i < cells; ++i) {
         for (ptrdiff_t l = 0; l < count; ++l)
             if (i < rows_needed)
-                cf_conv2d_load_row(w->job, plane(w, s, c + l), top + i, left, 1, cols_needed, planes + l * pitch);
+                cf_conv2d_load_row(w->job, plane(w, s, c + l), top + i * h->dilation, left, v->dilation, cols_needed,
+                                   planes + l * pitch);
             else
                 memset(planes + l * pitch, 0, (size_t)cols_needed * sizeof *planes);
         turn(w, planes, pitch, all, cf_round_up(cols, w->plan->leaves->lanes),
@@ -121,14 +122,14 @@ static int transform_in_place(const cf_winograd_work *w, ptrdiff_t i)
     const cf_conv2d_plan *plan = w->plan;
     const cf_axis *h = &plan->shape.h, *v = &plan->shape.w;
     const cf_winograd_spot s = cf_winograd_locate(w, i);
-    const ptrdiff_t top = first_cell(w, h, s.row), left = first_cell(w, v, s.col), *strides = w->job->x->strides;
-    const ptrdiff_t cells = plan->winograd->cells;
-    if (!reads_pixels(w) || plan->C % plan->leaves->lanes != 0 || top < 0 || top + cells > h->in || left < 0 ||
-        left + cells > v->in)
+    const ptrdiff_t top = s.p - h->pad_before, left = s.q - v->pad_before, *strides = w->job->x->strides;
+    const ptrdiff_t last = plan->winograd->cells - 1;
+    if (!reads_pixels(w) || plan->C % plan->leaves->lanes != 0 || top < 0 || top + last * h->dilation >= h->in ||
+        left < 0 || left + last * v->dilation >= v->in)
         return 0;
     const char *x = plane(w, &s, 0) + top * strides[2] + left * strides[3];
-    plan->winograd->input((const float *)x, strides[2] / (ptrdiff_t)sizeof(float),
-                          strides[3] / (ptrdiff_t)sizeof(float), plan->C,
+    plan->winograd->input((const float *)x, h->dilation * strides[2] / (ptrdiff_t)sizeof(float),
+                          v->dilation * strides[3] / (ptrdiff_t)sizeof(float), plan->C,
                           cf_floats(w, w->at.v) + i * w->at.v_tile, w->at.v_run);
     return 1;
 }
@@ -156,31 +157,30 @@ static void finish(const cf_winograd_work *w, ptrdiff_t tile, ptrdiff_t panel, c
 static char *output_at(const cf_winograd_work *w, const cf_winograd_spot *s, ptrdiff_t panel)
 {
     const cf_array *y = w->job->y;
-    const ptrdiff_t out = w->plan->winograd->outputs;
     const ptrdiff_t k = w->task.g * w->plan->K + (w->task.panel + panel) * w->plan->panel;
-    return y->data + s->n * y->strides[0] + k * y->strides[1] + s->row * out * y->strides[2] +
-           s->col * out * y->strides[3];
+    return y->data + s->n * y->strides[0] + k * y->strides[1] + s->p * y->strides[2] + s->q * y->strides[3];
 }
 
 /* A panel of a row of tiles from the stage to y. */
 static void copy_out(const cf_winograd_work *w, const cf_winograd_spot *s, ptrdiff_t tiles, ptrdiff_t panel)
 {
     const cf_conv2d_plan *plan = w->plan;
+    const cf_axis *h = &plan->shape.h, *v = &plan->shape.w;
     const ptrdiff_t *strides = w->job->y->strides, P = plan->panel, pitch = w->at.strip_cols;
-    const ptrdiff_t filters = cf_min(P, plan->K - (w->task.panel + panel) * P);
-    const ptrdiff_t out = plan->winograd->outputs, rows = cf_min(out, plan->shape.h.out - s->row * out);
-    const ptrdiff_t cols = cf_min(tiles * out, plan->shape.w.out - s->col * out);
+    const ptrdiff_t filters = cf_min(P, plan->K - (w->task.panel + panel) * P), out = plan->winograd->outputs;
+    const ptrdiff_t rows = cf_min(out, cf_winograd_left(h, s->p)), col = v->dilation * strides[3];
+    const ptrdiff_t cols = cf_min(tiles * out, cf_winograd_left(v, s->q));
     float *turned = cf_floats(w, w->at.turned);
     char *to = output_at(w, s, panel);
-    for (ptrdiff_t i = 0; i < rows; ++i, to += strides[2]) {
+    for (ptrdiff_t i = 0; i < rows && cols > 0; ++i, to += h->dilation * strides[2]) {
         const float *from = cf_floats(w, w->at.stage) + i * pitch * P;
         if (plan->channels_last) {
-            for (ptrdiff_t j = 0; j < cols; ++j) w->job->store(to + j * strides[3], strides[1], from + j * P, filters);
+            for (ptrdiff_t j = 0; j < cols; ++j) w->job->store(to + j * col, strides[1], from + j * P, filters);
             continue;
         }
         turn(w, from, P, cf_round_up(cols, plan->leaves->lanes), P, turned, pitch);
         for (ptrdiff_t k = 0; k < filters; ++k)
-            w->job->store(to + k * strides[1], strides[3], turned + k * pitch, cols);
+            w->job->store(to + k * strides[1], col, turned + k * pitch, cols);
     }
 }
 
@@ -189,20 +189,21 @@ static int writes(const cf_winograd_work *w, const cf_winograd_spot *s, ptrdiff_
 {
     const cf_conv2d_plan *plan = w->plan;
     const ptrdiff_t out = plan->winograd->outputs;
-    return writes_pixels(w) && (s->row + 1) * out <= plan->shape.h.out && (s->col + 1) * out <= plan->shape.w.out &&
-           (w->task.panel + panel + 1) * plan->panel <= plan->K;
+    return writes_pixels(w) && cf_winograd_left(&plan->shape.h, s->p) >= out &&
+           cf_winograd_left(&plan->shape.w, s->q) >= out && (w->task.panel + panel + 1) * plan->panel <= plan->K;
 }
 
 void cf_winograd_outputs(const cf_winograd_work *w)
 {
-    const ptrdiff_t *strides = w->job->y->strides, P = w->plan->panel, size = sizeof(float);
-    const ptrdiff_t out = w->plan->winograd->outputs;
+    const ptrdiff_t *strides = w->job->y->strides, P = w->plan->panel, out = w->plan->winograd->outputs;
+    const ptrdiff_t row = w->plan->shape.h.dilation * strides[2] / (ptrdiff_t)sizeof(float);
+    const ptrdiff_t col = w->plan->shape.w.dilation * strides[3] / (ptrdiff_t)sizeof(float);
     for (ptrdiff_t i = 0, tiles; i < w->task.tiles; i += tiles) {
         const cf_winograd_spot s = cf_winograd_locate(w, i);
         tiles = writes_pixels(w) ? 1 : neighbours(w, i);
         for (ptrdiff_t panel = 0; panel < w->task.panels; ++panel) {
             if (writes(w, &s, panel)) {
-                const cf_winograd_target y = {(float *)output_at(w, &s, panel), strides[2] / size, strides[3] / size};
+                const cf_winograd_target y = {(float *)output_at(w, &s, panel), row, col};
                 finish(w, i, panel, &y);
                 continue;
             }

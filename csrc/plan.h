@@ -87,7 +87,8 @@ struct cf_conv2d_plan {
     ptrdiff_t rows, cols, panels_each;  /* the largest task */
     ptrdiff_t row_tasks, col_tasks, panel_tasks, tasks;
     ptrdiff_t planes, planes_each, plane_tasks; /* of depthwise: groups, or chunks of channels that fill vectors */
-    ptrdiff_t grid_rows, grid_cols, tiles; /* Winograd tiles of an image; the most of a task */
+    ptrdiff_t grid_rows, grid_cols, tiles; /* Winograd tiles of a phase of an image; the most of a task */
+    ptrdiff_t panels_held;              /* of a Winograd task, whose products are there at one time */
     size_t slab_bytes, stage_bytes, table_bytes, workspace_each, packed_bytes;
     double microseconds;                /* estimate for one thread */
 };

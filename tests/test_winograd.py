@@ -41,10 +41,12 @@ def test_random_shapes(isa, member, data_format, padding_mode, rng):
     for _ in range(12):
         groups = int(rng.integers(1, 4))
         C, K = groups * rng.integers(1, 40, 2)
-        H, W = rng.integers(member.taps, 22, 2)
+        dilation = rng.choice([1, 1, 2, 3], 2)
+        H, W = dilation * member.taps + rng.integers(0, 20, 2)
         padding = [0, "same", "full", ((0, 3), (2, 1))][rng.integers(4)]
         x, w, bias = operands(rng, 2, C, H, W, K, member.taps, member.taps, data_format, groups=groups, make=normal)
         options = {"padding": padding, "groups": groups, "data_format": data_format, "padding_mode": padding_mode}
+        options["dilation"] = tuple(int(d) for d in dilation)
         check(member, x, w, bias, **options, activation=[None, "relu", "relu6"][rng.integers(3)])
 
 
@@ -87,7 +89,8 @@ def test_filters_that_cancel_an_offset(isa, member, rng):
 
 @pytest.mark.parametrize("cancel", [False, True])
 @pytest.mark.parametrize("side", ["corner", "row", "last corner"])
-def test_large_cells_at_the_border_under_zero_taps(isa, member, side, cancel, rng):
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_large_cells_at_the_border_under_zero_taps(isa, member, side, cancel, dilation, rng):
     """They are in no output, but in the transformed tile: from some size on it must be computed directly."""
     cells, taps = {
         "corner": (np.s_[..., 0, 0], np.s_[..., 0, 0]),
@@ -95,7 +98,7 @@ def test_large_cells_at_the_border_under_zero_taps(isa, member, side, cancel, rn
         "last corner": (np.s_[..., -1, -1], np.s_[..., -1, -1]),
     }[side]
     for C in (1, 8, 64):
-        H, W = 4 * member.taps - 5, 4 * member.taps - 3
+        H, W = dilation * (4 * member.taps - 5), dilation * (4 * member.taps - 3)
         x, w, _ = operands(rng, 1, C, H, W, 32, member.taps, member.taps, "NCHW", make=normal)
         w[taps] = 0
         for size in np.float32(10) ** np.arange(0, 12, 0.5, np.float32):
@@ -103,13 +106,13 @@ def test_large_cells_at_the_border_under_zero_taps(isa, member, side, cancel, rn
             image[cells] += size
             if cancel:
                 image[:, 1::2][cells] -= 2 * size
-            check(member, image, w)
+            check(member, image, w, dilation=dilation)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_non_finite_cells_reach_exactly_their_windows(isa, member, data_format, value, rng):
+@pytest.mark.parametrize("value, dilation", [(np.nan, 1), (np.inf, 1), (-np.inf, 1), (np.nan, (2, 1))])
+def test_non_finite_cells_reach_exactly_their_windows(isa, member, data_format, value, dilation, rng):
     x, w, bias = operands(rng, 1, 9, 10, 7, 11, member.taps, member.taps, data_format, make=normal)
-    options = {"padding": 1, "data_format": data_format}
+    options = {"padding": 1, "data_format": data_format, "dilation": dilation}
     for place in np.ndindex(10, 7):
         image = x.copy()
         image[(0, slice(4, 5), *place) if data_format == "NCHW" else (0, *place, slice(4, 5))] = value
@@ -117,6 +120,22 @@ def test_non_finite_cells_reach_exactly_their_windows(isa, member, data_format, 
         direct = conv2d(image, w, bias, algorithm="direct", **options)
         np.testing.assert_array_equal(np.isfinite(y), np.isfinite(direct))
         np.testing.assert_array_equal(y[~np.isfinite(y)], direct[~np.isfinite(direct)])
+
+
+def test_each_phase_of_a_dilation_is_a_convolution_of_its_own(isa, member, data_format, rng):
+    size = 4 * member.taps
+    x, w, bias = operands(rng, 2, 21, 2 * size + 1, 3 * size + 2, 19, member.taps, member.taps, data_format, make=normal)
+    options = {**high(member), "data_format": data_format}
+    y = conv2d(x, w, bias, dilation=(2, 3), **options)
+    for i, j in np.ndindex(2, 3):
+        phase = np.s_[..., i::2, j::3] if data_format == "NCHW" else np.s_[:, i::2, j::3]
+        assert_same_bits(y[phase], conv2d(x[phase], w, bias, **options))
+
+
+def test_a_dilation_without_neighbours_is_refused(member):
+    x, w = np.ones((1, 4, 24, 16), np.float32), np.ones((4, 4, member.taps, member.taps), np.float32)
+    with pytest.raises(ValueError, match="no two outputs share a cell"):
+        conv2d(x, w, dilation=(9 if member.taps == 3 else 5, 1), **high(member))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

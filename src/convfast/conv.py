@@ -53,7 +53,7 @@ def conv2d(
         "depthwise" is for filters of one input channel (``C / groups = 1``), single planes included; with NHWC for
         groups of fewer channels and filters than a vector, too.
         "narrow" is "direct" with vectors of filters, for NCHW images of few pixels.
-        "winograd" is for 3x3 and 5x5 filters with stride and dilation 1, float32, at precision "high" or "medium". Its
+        "winograd" is for 3x3 and 5x5 filters with stride 1, float32, at precision "high" or "medium". Its
         members have names of their own: "F(4x4, 3x3)" and "F(2x2, 3x3)" for 3x3, "F(2x2, 5x5)" for 5x5 filters.
     out : ndarray, optional
         Takes the result and is returned: its exact shape and dtype, any strides. It may share memory with an input.

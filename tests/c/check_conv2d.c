@@ -92,7 +92,7 @@ static void draw_shapes(uint64_t *random, int64_t least, int64_t most, conv2d_ca
         w[0] = K * c->options.groups;
         w[1] = C;
         for (int i = 2; i < 4; ++i) w[i] = pointwise ? 1 : huge ? between(random, 31, 36) : between(random, 1, 5);
-        for (int i = 0; square && i < 2; ++i) w[2 + i] = square, c->options.stride[i] = c->options.dilation[i] = 1;
+        for (int i = 0; square && i < 2; ++i) w[2 + i] = square, c->options.stride[i] = 1;
         if (cf_conv2d_geometry(&c->options, x, w, &c->shape) != CF_OK) continue;
         const int far = c->shape.h.pad_before > 1000 || c->shape.w.pad_before > 1000;
         if (far && c->options.padding_mode != CF_MODE_CONSTANT) continue; /* `source` walks */
