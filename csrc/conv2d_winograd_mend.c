@@ -8,7 +8,6 @@
 
 #include "geometry.h"
 
-#include <math.h>
 #include <string.h>
 
 /* Whether all windows that could hold a cell of the tile are the image's, on one axis. */
@@ -28,23 +27,8 @@ void cf_winograd_measure(const cf_winograd_work *w, ptrdiff_t tile)
 {
     const cf_winograd_spot s = cf_winograd_locate(w, tile);
     if (!is_border(w, &s)) return;
-    float *restrict sizes = cf_floats(w, w->at.sizes) + tile * w->at.v_tile;
-    const float *restrict v = cf_floats(w, w->at.v) + tile * w->at.v_tile;
-    memset(sizes, 0, (size_t)w->plan->C * sizeof *sizes);
-    for (ptrdiff_t e = 0; e < cf_winograd_products(w->plan); ++e, v += w->at.v_run)
-        for (ptrdiff_t c = 0; c < w->plan->C; ++c) sizes[c] = fabsf(v[c]) > sizes[c] ? fabsf(v[c]) : sizes[c];
-}
-
-/* The largest abs(a[i] * b[i]), of abs(a[i]) without b: by LINE running maxima, which become vectors. */
-static float largest(const float *a, const float *b, ptrdiff_t n)
-{
-    float most[LINE] = {0};
-    for (ptrdiff_t i = 0; i < n; ++i) {
-        const float size = fabsf(b == NULL ? a[i] : a[i] * b[i]);
-        most[i % LINE] = size > most[i % LINE] ? size : most[i % LINE];
-    }
-    for (int i = 1; i < LINE; ++i) most[0] = most[i] > most[0] ? most[i] : most[0];
-    return most[0];
+    w->plan->leaves->largest_of_runs(cf_floats(w, w->at.v) + tile * w->at.v_tile, cf_winograd_products(w->plan),
+                                     w->at.v_run, w->plan->C, cf_floats(w, w->at.sizes) + tile * w->at.v_tile);
 }
 
 /* The promise is an error of at most 1.5e-5 of the largest A = abs(x) conv abs(w) of the image. A cell that all windows
@@ -70,10 +54,13 @@ int cf_winograd_trusted(const cf_winograd_work *w, ptrdiff_t tile, ptrdiff_t pan
     memset(no_bias, 0, (size_t)P * sizeof *no_bias);
     const float *m = cf_floats(w, w->at.m) + tile * w->at.m_tile + panel * P;
     plan->winograd->output(m, w->at.m_run, P, no_bias, NULL, outputs, out * P, P);
-    for (ptrdiff_t i = 0; i < rows; ++i) most = fmaxf(most, largest(outputs + i * out * P, NULL, cols * P));
+    for (ptrdiff_t i = 0; i < rows; ++i) {
+        const float size = plan->leaves->largest_product(outputs + i * out * P, NULL, cols * P);
+        most = size > most ? size : most;
+    }
     const float *sizes = cf_floats(w, w->at.sizes) + tile * w->at.v_tile;
     const float *taps = w->filters.largest + cf_winograd_panel(w, panel) * plan->C;
-    return largest(sizes, taps, plan->C) <= TRUSTED_RATIO * most;
+    return plan->leaves->largest_product(sizes, taps, plan->C) <= TRUSTED_RATIO * most;
 }
 
 /* The taps of a block of terms, as offsets into window [cells][cells][block_channels]. */

@@ -44,6 +44,7 @@ CF_SINGLE_VECTORS
 #undef ROWS
 
 #ifdef CF_WINOGRAD
+#include "largest.inl.h"
 #include "winograd_tile.inl.h"
 #endif
 
@@ -87,6 +88,8 @@ static const cf_leaves CF_NAME(leaves) = {
 #undef X
 #ifdef CF_WINOGRAD
     .winograds = winograds,
+    .largest_of_runs = largest_of_runs,
+    .largest_product = largest_product,
 #endif
 };
 

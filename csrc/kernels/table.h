@@ -169,7 +169,10 @@ typedef struct {
     void (*copy_rows)(const cf_row_copy *copy);
     void (*row_pairs)(const cf_row_pairs *pairs);
     void (*spread)(const cf_spread *spread);
-    const cf_winograd *winograds;           /* CF_WINOGRADS of them; float32 only, else NULL */
+    const cf_winograd *winograds;           /* CF_WINOGRADS of them; float32 only, else NULL, as are: */
+    /* sizes[i] = the largest abs(v[t * pitch + i]) of t < runs, for i < n; NaN is passed over, here and below */
+    void (*largest_of_runs)(const float *v, ptrdiff_t runs, ptrdiff_t pitch, ptrdiff_t n, float *sizes);
+    float (*largest_product)(const float *a, const float *b, ptrdiff_t n); /* abs(a[i] * b[i]), abs(a[i]) without b */
 } cf_leaves;
 
 /* A sum of a window is formed in chains of this many terms, whose sums are added without loss: 16 additions err by
