@@ -11,17 +11,14 @@
 #include <math.h>
 #include <string.h>
 
-/* What V and M of one task may hold together: each is passed over twice, so that half of it in a second-level cache of
-   512 KiB is as good as all, and more tiles read the filters less often. On Zen 3 no size from 256 to 1280 KiB was best
-   for all of seven 3x3 layers. */
-#define TASK_BYTES (1 << 20)
+/* Winograd tiles of a task, whole register tiles of five and six pixels: enough that filters from the third-level cache
+   or from beyond keep up with the products. 18 took 1.04 of the time with 320 and 512 channels, 48 as much as 30. V then
+   exceeds a second-level cache of 512 KiB from 120 channels on, which costs less than filters read more often. */
+#define TILES 30
+#define V_BYTES_MAX (16 << 20) /* beyond, there are too many channels for this algorithm */
 /* M of so many filters is transformed back before it grows: 256->256 at 56x56 and 512->512 at 28x28 in 0.9 of the time,
    64->64 and 128->128 as before or a little slower. */
 #define M_BYTES (320 << 10)
-#define TILES_MAX 30
-/* So many at least, that filters read from the third-level cache keep up with the products. */
-#define TILES_LEAST 18
-#define TASK_BYTES_MAX (16 << 20) /* of these: beyond, there are too many channels for this algorithm */
 
 const cf_winograd *cf_winograd_named(const char *name)
 {
@@ -29,13 +26,6 @@ const cf_winograd *cf_winograd_named(const char *name)
     for (int i = 0; i < CF_WINOGRADS; ++i)
         if (strcmp(name, f[i].name) == 0) return f + i;
     return NULL;
-}
-
-/* Of V and M of one tile. */
-static ptrdiff_t tile_bytes(const cf_conv2d_plan *plan, const cf_winograd *f)
-{
-    return cf_mul(cf_add(cf_round_up(plan->C, plan->leaves->lanes), plan->panels * plan->panel),
-                  f->cells * f->cells * (ptrdiff_t)sizeof(float));
 }
 
 int cf_winograd_suits(const cf_conv2d_plan *plan, const cf_winograd *f)
@@ -46,7 +36,7 @@ int cf_winograd_suits(const cf_conv2d_plan *plan, const cf_winograd *f)
 
 static int holds(const cf_conv2d_plan *plan, const cf_winograd *f)
 {
-    return cf_mul(tile_bytes(plan, f), TILES_LEAST) <= TASK_BYTES_MAX;
+    return cf_mul(plan->C, TILES * f->cells * f->cells * (ptrdiff_t)sizeof(float)) <= V_BYTES_MAX;
 }
 
 const char *cf_winograd_refuses(const cf_conv2d_plan *plan)
@@ -61,7 +51,7 @@ const char *cf_winograd_refuses(const cf_conv2d_plan *plan)
     for (int i = 0; i < CF_WINOGRADS; ++i) {
         if (!cf_winograd_suits(plan, f + i)) continue;
         if (holds(plan, f + i)) return NULL;
-        reason = "so many channels or filters of a tile exceed the cache";
+        reason = "so many channels exceed the cache";
     }
     return reason;
 }
@@ -113,13 +103,12 @@ static double estimate(const cf_conv2d_plan *plan)
 
 static void cut_member(cf_conv2d_plan *plan, const cf_winograd *f)
 {
-    const ptrdiff_t M = plan->tile->M;
     plan->winograd = f;
     plan->packed_bytes = cf_winograd_packed_bytes(plan);
     plan->grid_rows = cf_ceil_div(cf_winograd_left(&plan->shape.h, 0), f->outputs);
     plan->grid_cols = cf_ceil_div(cf_winograd_left(&plan->shape.w, 0), f->outputs);
     plan->panels_each = plan->panels;
-    plan->tiles = cf_round_up(cf_max(TILES_LEAST, cf_min(TILES_MAX, TASK_BYTES / tile_bytes(plan, f))), M);
+    plan->tiles = TILES;
     count_tasks(plan);
     plan->microseconds = estimate(plan);
 }

@@ -11,16 +11,21 @@ static void largest_of_runs(const float *restrict v, ptrdiff_t runs, ptrdiff_t p
         }
 }
 
-/* By running maxima, which become vectors. */
 static float largest_product(const float *a, const float *b, ptrdiff_t n)
 {
-    enum { MAXIMA = 4 * LANES };
-    float most[MAXIMA] = {0};
-    for (ptrdiff_t i = 0; i < n; i += MAXIMA)
-        for (ptrdiff_t j = 0; j < MAXIMA && i + j < n; ++j) {
-            const float size = __builtin_fabsf(b == NULL ? a[i + j] : a[i + j] * b[i + j]);
-            most[j] = size > most[j] ? size : most[j];
-        }
-    for (ptrdiff_t j = 1; j < MAXIMA; ++j) most[0] = most[j] > most[0] ? most[j] : most[0];
-    return most[0];
+    vec most = {0};
+    ptrdiff_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        const vec product = b == NULL ? vec_load(a + i) : vec_load(a + i) * vec_load(b + i);
+        const vec size = (vec)((CF_NAME(mask))product & INT32_MAX); /* without its sign */
+        const CF_NAME(mask) above = size > most;
+        most = (vec)(((CF_NAME(mask))size & above) | ((CF_NAME(mask))most & ~above));
+    }
+    float result = 0;
+    for (ptrdiff_t l = 0; l < LANES; ++l) result = most[l] > result ? most[l] : result;
+    for (; i < n; ++i) {
+        const float size = __builtin_fabsf(b == NULL ? a[i] : a[i] * b[i]);
+        result = size > result ? size : result;
+    }
+    return result;
 }
