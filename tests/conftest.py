@@ -49,11 +49,12 @@ def assert_promise(results, x, w, bias=None, precision="highest", **options):
     for algorithm, y in results.items():
         assert y.shape == exact.shape
         error, allowed = np.abs(y - exact), promised(A, y.dtype, precision)
+        allowed = allowed + HALF_ULP.get(y.dtype.name, 0) * np.abs(exact)
         assert np.all(error <= allowed), f"{algorithm}: {np.max(error / (allowed + 1e-300)):.3g} of the promise"
 
 
 def applicable(x, w, **options):
-    """"auto" and every algorithm that can be forced for this call."""
+    """ "auto" and every algorithm that can be forced for this call."""
     told = convfast.explain_conv2d(x.shape, w.shape, dtype=np.result_type(x, w), **options)
     return ["auto", *(candidate.algorithm for candidate in told.candidates if candidate.applies)]
 

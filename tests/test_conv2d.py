@@ -282,7 +282,7 @@ def test_winograd_is_a_choice_for_lower_precisions(isa, data_format, rng):
         ((1, 4, 9, 9, 4, 3, 3), np.float32, {"precision": "highest"}, "precision"),
         ((1, 4, 9, 9, 4, 4, 4), np.float32, {"precision": "high"}, "3x3"),
         ((1, 4, 9, 9, 4, 3, 3), np.float32, {"precision": "high", "stride": 2}, "stride"),
-        ((1, 4, 9, 9, 4, 3, 3), np.float32, {"precision": "high", "dilation": 2}, "dilation"),
+        ((1, 4, 9, 9, 4, 3, 3), np.float32, {"precision": "high", "dilation": 4}, "such a dilation"),
         ((1, 4, 9, 9, 4, 3, 3), np.float64, {"precision": "high"}, "float32"),
     ],
 )

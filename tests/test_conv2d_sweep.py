@@ -26,7 +26,7 @@ def test_random_calls_equal_the_law(settings, chunk):
             out = random_out(rng, exact, x, w)
             y = conv2d(x, w, bias, precision=precision, algorithm=algorithm, out=out, **options)
             assert out is None or y is out, call
-            if y.dtype == np.float32 and precision != "highest":
+            if y.dtype in (np.float16, np.float32) and precision != "highest":
                 assert_random_promise(y, x, w, bias, precision, options)
             else:
                 np.testing.assert_array_equal(y, exact.astype(y.dtype), err_msg=call)
