@@ -34,8 +34,8 @@
    With a dilation of d, outputs whose rows and columns are equal mod d are a convolution of their own, of cells d apart:
    a phase. Tiles are of one phase.
 
-   A task takes a block of tiles (of one group; they may be of several images) through all three steps, so that V and M
-   stay in the second-level cache, some filters at a time:
+   A task takes a block of tiles (of one group; they may be of several images) through all three steps, the last two for
+   so many filters at a time that M stays in the second-level cache:
      V [product][tile][channel]   input tiles, transformed
      M [product][tile][filter]    = V * U, 16 or 36 matrix products by the register tile of direct convolutions; sums
                                   are formed in chains of CF_CHAIN channels, which halves the error (the transform back

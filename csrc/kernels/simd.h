@@ -9,7 +9,7 @@
      vec              a vector in registers
      vec_load(p)      unaligned load          vec_store(p, v)   unaligned store
      vec_fill(s)      all lanes s             vec_clamp(v, lo, hi)  NaN stays NaN
-     vec_multiply_add(a, b, sum)  vec_keeps_sums  whether it names the sum's register
+     vec_multiply_add(a, b, sum)  sum + a * b         vec_keeps_sums  1 if that stays in the register of sum
      vec_or_zero(v, w)  v where w is zero, else zero
      vec_store_first(p, v, n)  the first n < LANES lanes */
 #if !defined CF_REAL || !defined CF_SIGNED || !defined CF_VECTOR_BYTES
