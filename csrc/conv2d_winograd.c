@@ -31,8 +31,8 @@
                     | 0 -1  1  0 |       | 1/2 -1/2 1/2 |         | 0  1 -1  1 |
                     | 0 -1  0  1 |       |  0    0   1  |
 
-   With a dilation of d, outputs whose rows and columns are equal mod d are a convolution of their own, of cells d apart:
-   a phase. Tiles are of one phase.
+   With a dilation of d, outputs whose rows and columns are equal mod d are a convolution of their own, of cells d
+   apart: a phase. Tiles are of one phase.
 
    A task takes a block of tiles (of one group; they may be of several images) through all three steps, the last two for
    so many filters at a time that M stays in the second-level cache:

@@ -75,7 +75,7 @@ static inline ptrdiff_t cf_winograd_grid(const cf_conv2d_plan *plan)
 /* Outputs of the phase of `output` from there on; of the last tiles of a phase there may be none. */
 static inline ptrdiff_t cf_winograd_left(const cf_axis *axis, ptrdiff_t output)
 {
-    return output >= axis->out ? 0 : cf_ceil_div(axis->out - output, axis->dilation);
+    return cf_steps(axis->out - output, axis->dilation);
 }
 
 /* conv2d_winograd.c */

@@ -13,7 +13,7 @@
 /* Whether all windows that could hold a cell of the tile are the image's, on one axis. */
 static int is_inner(const cf_winograd *f, const cf_axis *axis, ptrdiff_t output)
 {
-    return output >= (f->taps - 1) * axis->dilation && cf_winograd_left(axis, output) >= f->cells;
+    return output >= cf_axis_reach(axis) && cf_winograd_left(axis, output) >= f->cells;
 }
 
 static int is_border(const cf_winograd_work *w, const cf_winograd_spot *s)

@@ -11,8 +11,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Winograd tiles of a task, whole register tiles of five and six pixels: enough that filters from the third-level cache
-   or from beyond keep up with the products. 18 took 1.04 of the time with 320 and 512 channels, 48 as much as 30. V then
+/* Winograd tiles of a task, whole register tiles of five and six pixels: enough that filters from the third-level
+   cache or from beyond keep up with the products. 18 took 1.04 of the time with 320 and 512 channels, 48 as much as 30. V then
    exceeds a second-level cache of 512 KiB from 120 channels on, which costs less than filters read more often. */
 #define TILES 30
 #define V_BYTES_MAX (16 << 20) /* beyond, there are too many channels for this algorithm */
@@ -127,10 +127,11 @@ void cf_winograd_cut(cf_conv2d_plan *plan)
     }
 }
 
-/* M of all filters of a task. */
+/* M of all filters of a task: perhaps very many, of no channel. */
 static ptrdiff_t m_bytes(const cf_conv2d_plan *plan)
 {
-    return cf_winograd_products(plan) * plan->tiles * plan->panels_each * plan->panel * (ptrdiff_t)sizeof(float);
+    const ptrdiff_t filter = cf_winograd_products(plan) * plan->tiles * (ptrdiff_t)sizeof(float);
+    return cf_mul(filter, cf_mul(plan->panels_each, plan->panel));
 }
 
 /* Equal tasks, as many for every thread: fewer filters each, then fewer tiles. Unequal ones, if they are many. Each

@@ -36,7 +36,7 @@ static int writes_pixels(const cf_winograd_work *w) { return has_pixels(w->job->
 /* How many of `cells` cells from `first` on any output needs. Those beyond are taken as zero, whatever x has there. */
 static ptrdiff_t needed(const cf_axis *axis, ptrdiff_t first, ptrdiff_t cells)
 {
-    return cf_max(0, cf_min(cells, cf_ceil_div(axis->in + axis->pad_after - first, axis->dilation)));
+    return cf_min(cells, cf_steps(axis->in + axis->pad_after - first, axis->dilation));
 }
 
 static const char *plane(const cf_winograd_work *w, const cf_winograd_spot *s, ptrdiff_t c)

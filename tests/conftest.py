@@ -54,7 +54,7 @@ def assert_promise(results, x, w, bias=None, precision="highest", **options):
 
 
 def applicable(x, w, **options):
-    """ "auto" and every algorithm that can be forced for this call."""
+    """"auto" and every algorithm that can be forced for this call."""
     told = convfast.explain_conv2d(x.shape, w.shape, dtype=np.result_type(x, w), **options)
     return ["auto", *(candidate.algorithm for candidate in told.candidates if candidate.applies)]
 

@@ -15,7 +15,7 @@ import convfast
 from convfast import _core
 
 ROOT = Path(__file__).parents[1]
-FEW = 40
+FEW = 40  # the 4x3 tile of pixels: 4 of 174 instructions with gcc 12
 HOT = 8  # multiplications on vectors in one loop: a register tile, not a tail
 
 MULTIPLY = re.compile(r"^v?(f?n?m(add|sub)\w*|mul)[ps][sd]$|^vfn?m(add|sub)\w*p[sd]$")

@@ -253,6 +253,12 @@ def test_too_many_channels_are_refused():
         explain_conv2d((1, 10**5, 9, 9), (8, 10**5, 3, 3), algorithm="winograd", precision="high")
 
 
+def test_very_many_filters_of_no_channel():
+    """Their bytes exceed every integer; what a task holds of them must not."""
+    told = explain_conv2d((30, 0, 3, 3), (2**51, 0, 3, 3), algorithm="winograd", precision="high")
+    assert 0 < told.workspace_bytes <= 64 << 20
+
+
 def test_nothing_to_compute(member, data_format):
     x, w, bias = operands(np.random.default_rng(1), 2, 0, 6, 6, 8, member.taps, member.taps, data_format)
     y = conv2d(x, w, bias, **high(member), data_format=data_format)

@@ -39,9 +39,9 @@ static inline __attribute__((always_inline)) void CF_NAME(add_term)(
     }
 }
 
-/* acc += the products of the terms up to `end`; tap, w and ahead go on behind them. A core whose other hardware thread is
-   busy decodes half as much: counting and fetching ahead for every single term would take it a fifth of the time. The
-   terms are spelled out, for gcc moves the sums of an inner loop that it unrolls from register to register. */
+/* acc += the products of the terms up to `end`; tap, w and ahead go on behind them. A core whose other hardware thread
+   is busy decodes half as much: counting and fetching ahead for every single term would take it a fifth of the time.
+   The terms are spelled out, for gcc moves the sums of an inner loop that it unrolls from register to register. */
 static inline __attribute__((always_inline)) void CF_NAME(add_terms)(
     const cf_tile *t, const int M, const int V, const int filters_are_vectors, const int runs, const CF_REAL *const *x,
     const ptrdiff_t *end, const ptrdiff_t **tap, const CF_REAL **w, const char **ahead, vec (*acc)[TILE_MAX])

@@ -1,7 +1,8 @@
 /* largest.inl.h — the largest of many sizes, float32; the contract is cf_leaves in table.h. Comparisons that NaN fails
    keep what is there. */
 
-static void largest_of_runs(const float *restrict v, ptrdiff_t runs, ptrdiff_t pitch, ptrdiff_t n, float *restrict sizes)
+static void largest_of_runs(const float *restrict v, ptrdiff_t runs, ptrdiff_t pitch, ptrdiff_t n,
+                            float *restrict sizes)
 {
     for (ptrdiff_t i = 0; i < n; ++i) sizes[i] = 0;
     for (ptrdiff_t t = 0; t < runs; ++t, v += pitch)

@@ -44,7 +44,7 @@ typedef struct {
     ptrdiff_t error;
     int first, last;
     int runs; /* channels: taps come in runs of CF_TAP_RUN, cf_in_runs; `chain` is a multiple of it */
-    const char *ahead; /* channels: memory from here on is brought into the cache, ahead_step bytes for each term */
+    const char *ahead; /* channels: memory from here on is fetched, ahead_step bytes for each term (not every line) */
     ptrdiff_t ahead_step;
 } cf_tile;
 

@@ -52,7 +52,7 @@ def conv2d(
     algorithm : {"auto", "depthwise", "direct", "narrow", "winograd", "im2col"}
         "depthwise" is for filters of one input channel (``C / groups = 1``), single planes included; with NHWC for
         groups of fewer channels and filters than a vector, too.
-        "narrow" is "direct" with vectors of filters, for NCHW images of few pixels.
+        "narrow" is "direct" with vectors of filters for NCHW, as "direct" has with NHWC.
         "winograd" is for 3x3 and 5x5 filters with stride 1, float32, at precision "high" or "medium". Its
         members have names of their own: "F(4x4, 3x3)" and "F(2x2, 3x3)" for 3x3, "F(2x2, 5x5)" for 5x5 filters.
     out : ndarray, optional
