@@ -156,10 +156,13 @@ const cf_conv2d_algorithm cf_conv2d_direct = {
 /* "narrow": vectors of filters for NCHW too. Rows of a few pixels leave most of a vector of pixels empty; reading
    pixels one by one leaves none, at the price of a transposed copy to y. */
 
+/* Tiles read one offset for many channels that are laid out side by side. Fewer taps than a vector holds would take
+   longer to pack in that order. */
 static void shape_narrow_filters(cf_conv2d_plan *plan)
 {
     plan->filters_are_vectors = 1;
     cf_conv2d_shape_panels(plan);
+    plan->channels_innermost = plan->taps >= plan->leaves->lanes && is_by_pixels(plan);
 }
 
 static const char *narrow_refuses(const cf_conv2d_plan *plan)

@@ -181,13 +181,15 @@ static void pack_taps(const cf_raw_filters *raw, const cf_term_block *block, con
     const cf_conv2d_plan *plan = raw->plan;
     const ptrdiff_t *strides = raw->w->strides, lanes = plan->leaves->lanes, panel = plan->panel;
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), backwards = strides[3] < 0;
-    for (ptrdiff_t c = 0; c < block->channels; ++c, to += plan->taps * panel * size)
+    const ptrdiff_t next_tap = (plan->channels_innermost ? block->channels : 1) * panel;
+    const ptrdiff_t next_channel = (plan->channels_innermost ? 1 : plan->taps) * panel;
+    for (ptrdiff_t c = 0; c < block->channels; ++c, to += next_channel * size)
         for (ptrdiff_t k = 0; k < panels * panel; k += lanes)
             for (ptrdiff_t t = 0; t < plan->taps; t += lanes) {
                 const ptrdiff_t first = cf_min(t, plan->taps - lanes) + (backwards ? lanes - 1 : 0);
                 plan->leaves->transpose(w + (block->c + c) * strides[1] + k * strides[0] + first * strides[3], strides[0] / size,
-                                        to + k / panel * panel_bytes + (first * panel + k % panel) * size,
-                                        backwards ? -panel : panel);
+                                        to + k / panel * panel_bytes + (first * next_tap + k % panel) * size,
+                                        backwards ? -next_tap : next_tap);
             }
 }
 
@@ -195,9 +197,8 @@ static int has_taps(const cf_raw_filters *raw)
 {
     const cf_conv2d_plan *plan = raw->plan;
     const ptrdiff_t *strides = raw->w->strides, size = (ptrdiff_t)cf_compute_bytes(plan->compute);
-    return raw->plain && plan->filters_are_vectors && !plan->channels_innermost && plan->taps <= CF_TAPS_MAX &&
-           plan->taps >= plan->leaves->lanes && (strides[3] == size || strides[3] == -size) &&
-           strides[2] == plan->shape.w.size * strides[3];
+    return raw->plain && plan->filters_are_vectors && plan->taps <= CF_TAPS_MAX && plan->taps >= plan->leaves->lanes &&
+           (strides[3] == size || strides[3] == -size) && strides[2] == plan->shape.w.size * strides[3];
 }
 
 /* Channels stand side by side, filters are vectors: squares change from one to the other. */

@@ -148,7 +148,6 @@ static void place_pixels(const cf_conv2d_job *job, const cf_conv2d_task *task, c
     aim(job, task, parts, out);
     if (job->staged)
         for (ptrdiff_t i = 0; i < count; ++i) parts->y_row[i] = i * out->ld;
-    for (ptrdiff_t v = 0; v < plan->tile->V; ++v) parts->y_col[v] = v * plan->leaves->lanes;
 }
 
 /* The last panel may hold fewer filters than a tile computes: a tile that may not write past them into y writes here. */
@@ -235,7 +234,7 @@ static void sweep(const cf_conv2d_job *job, const cf_conv2d_task *task, const pi
     const cf_term_block block = cf_conv2d_block(plan, b);
     sweeper s = {.job = job, .task = task, .parts = parts, .out = out, .panel_bytes = plan->C * plan->taps * filters,
                  .tile = {.x = input->x, .terms = block.terms, .chain = plan->chain, .taps = input->taps,
-                          .limits = job->limits, .first = b == 0, .last = b == plan->blocks - 1,
+                          .limits = job->limits, .fetch_y = job->fetch_y, .first = b == 0, .last = b == plan->blocks - 1,
                           .runs = cf_in_runs(input->taps, block.terms),
                           .error = plan->exact_blocks ? (ptrdiff_t)(plan->stage_bytes / 2) / size : 0}};
     if (job->raw != NULL) /* every panel is packed to the same place, just before its tiles */

@@ -102,7 +102,7 @@ static void size_workspace(cf_weight_grad *job)
     job->pack_bytes = cf_aligned_bytes(CF_BLOCK_PIXELS * window->panel, size);
     job->sum_bytes = cf_aligned_bytes(job->exact ? 2 * sums : sums, size);
     job->column_bytes = cf_aligned_bytes(terms * window->leaves->lanes, size);
-    job->table_bytes = cf_aligned_bytes(CF_BLOCK_PIXELS + terms + 3 * CF_GRAD_PANEL_MAX, sizeof(ptrdiff_t));
+    job->table_bytes = cf_aligned_bytes(CF_BLOCK_PIXELS + terms + 2 * CF_GRAD_PANEL_MAX, sizeof(ptrdiff_t));
     job->workspace_each = job->copy_bytes + job->pack_bytes + job->sum_bytes + job->column_bytes + job->table_bytes;
 }
 

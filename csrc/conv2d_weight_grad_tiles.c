@@ -17,7 +17,7 @@
 typedef struct {
     ptrdiff_t g, k, panels, c, channels, tap, taps, terms;
     char *copy, *packed, *sums, *column;
-    ptrdiff_t *pixels, *cells, *y_row, *y_col;
+    ptrdiff_t *pixels, *cells, *y_row;
 } weight_task;
 
 static void copy_input(const cf_weight_grad *job, const weight_task *task, const cf_pixel_block *block)
@@ -126,9 +126,9 @@ static void add_block(const cf_weight_grad *job, const weight_task *task, const 
         copy_input(job, task, block);
     place_pixels(job, task, block);
     cf_tile tile = {.terms = block->images * block->rows * block->cols, .chain = window->chain, .count = 1,
-                    .taps = task->pixels, .x = x, .w = task->packed, .y_row = task->y_row,
-                    .y_col = task->y_col, .bias = no_bias, .first = first,
+                    .taps = task->pixels, .x = x, .w = task->packed, .y_row = task->y_row, .bias = no_bias, .first = first,
                     .last = job->exact && last, .error = job->exact ? task->panels * length * window->panel : 0};
+    tile.runs = cf_in_runs(tile.taps, tile.terms);
     for (ptrdiff_t panel = 0; panel < task->panels; ++panel) {
         pack_panel(job, task, block, task->k + panel * window->panel);
         for (ptrdiff_t i = 0; i < length; i += shape->M) {
@@ -197,7 +197,6 @@ static weight_task locate(const cf_weight_grad *job, ptrdiff_t index, char *work
     task.pixels = (ptrdiff_t *)(task.column + job->column_bytes);
     task.cells = task.pixels + CF_BLOCK_PIXELS;
     task.y_row = task.cells + job->channels * job->taps + CF_GRAD_PANEL_MAX;
-    task.y_col = task.y_row + CF_GRAD_PANEL_MAX;
     return task;
 }
 
@@ -209,7 +208,6 @@ void cf_weight_grad_run_task(const void *context, ptrdiff_t index, char *workspa
     const weight_task task = locate(job, index, workspace);
     const ptrdiff_t length = cf_round_up(task.terms, window->tile->M) * window->panel;
     for (ptrdiff_t m = 0; m < window->tile->M; ++m) task.y_row[m] = m * window->panel;
-    for (ptrdiff_t v = 0; v < window->tile->V; ++v) task.y_col[v] = v * lanes;
     place_cells(job, &task, window->tile->M);
     if (job->blocks == 0) memset(task.sums, 0, (size_t)(task.panels * length * size));
     for (ptrdiff_t b = 0; b < job->blocks; ++b) {

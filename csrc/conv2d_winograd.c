@@ -83,7 +83,6 @@ cf_winograd_layout cf_winograd_lay_out(const cf_conv2d_plan *plan)
     l.channels = take(&at, plan->C, sizeof(ptrdiff_t));
     l.v_tiles = take(&at, plan->tiles + plan->tile->M, sizeof(ptrdiff_t));
     l.m_tiles = take(&at, plan->tiles + plan->tile->M, sizeof(ptrdiff_t));
-    l.vectors = take(&at, plan->tile->V, sizeof(ptrdiff_t));
     l.places = take(&at, 2 * outputs + plan->block_channels * plan->taps, sizeof(ptrdiff_t));
     l.bytes = at;
     return l;
@@ -98,7 +97,6 @@ static void place(const cf_winograd_work *w)
         cf_indices(w, w->at.v_tiles)[i] = cf_min(i, w->task.tiles - 1) * w->at.v_tile;
         cf_indices(w, w->at.m_tiles)[i] = cf_min(i, w->task.tiles - 1) * w->at.m_tile;
     }
-    for (ptrdiff_t v = 0; v < plan->tile->V; ++v) cf_indices(w, w->at.vectors)[v] = v * plan->leaves->lanes;
 }
 
 static void load_bias(const cf_winograd_work *w)
@@ -128,8 +126,7 @@ static void multiply(const cf_winograd_work *w)
     const ptrdiff_t panels = w->task.panels, term = plan->panel * (ptrdiff_t)sizeof(float);
     const ptrdiff_t products = cf_winograd_products(plan);
     const cf_places places = cf_conv2d_places(plan, w->task.tiles);
-    cf_tile tile = {.terms = plan->C, .chain = CF_CHAIN, .runs = 1, .taps = cf_indices(w, w->at.channels),
-                    .y_col = cf_indices(w, w->at.vectors), .first = 1,
+    cf_tile tile = {.terms = plan->C, .chain = CF_CHAIN, .runs = 1, .taps = cf_indices(w, w->at.channels), .first = 1,
                     .ahead_step = cf_ceil_div(term, cf_ceil_div(places.count, plan->tile->M))};
     for (ptrdiff_t i = 0; i < products * panels; ++i) {
         const ptrdiff_t e = i / panels, panel = i % panels, next = cf_min(i + 1, products * panels - 1);

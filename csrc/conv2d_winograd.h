@@ -32,7 +32,7 @@ typedef struct {
 /* Where the pieces of a task's workspace begin, in bytes, and their pitches in elements. */
 typedef struct {
     ptrdiff_t v_tile, v_run, m_tile, m_run, strip_cols;
-    size_t v, m, sizes, strip, stage, turned, bias, window, mended, channels, v_tiles, m_tiles, vectors, places, bytes;
+    size_t v, m, sizes, strip, stage, turned, bias, window, mended, channels, v_tiles, m_tiles, places, bytes;
 } cf_winograd_layout;
 
 /* Where the outputs of a tile go: filter k of output (i, j) to y + i * row + j * col + k. */

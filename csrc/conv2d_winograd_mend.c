@@ -89,8 +89,8 @@ void cf_winograd_mend(const cf_winograd_work *w, ptrdiff_t tile, ptrdiff_t panel
     }
     const float *filters = w->filters.plain + cf_winograd_panel(w, panel) * plan->C * plan->taps * plan->panel;
     cf_tile t = {.chain = plan->chain, .count = outputs / plan->tile->M, .taps = taps, .x = window, .x_base = x_base,
-                 .y = mended, .y_row = y_row, .y_col = cf_indices(w, w->at.vectors),
-                 .limits = w->job->limits, .bias = cf_floats(w, w->at.bias) + panel * plan->panel,
+                 .y = mended, .y_row = y_row, .limits = w->job->limits,
+                 .bias = cf_floats(w, w->at.bias) + panel * plan->panel,
                  .error = plan->exact_blocks ? outputs * plan->panel : 0};
     for (ptrdiff_t b = 0; b < plan->blocks; ++b) {
         const cf_term_block block = cf_conv2d_block(plan, b);

@@ -153,6 +153,7 @@ struct cf_conv2d_job {
     int view;   /* tiles read x itself */
     const void *limits; /* of the activation: {low, high} in the compute type */
     int staged; /* tiles write to a stage in the workspace, which is then copied to y */
+    int fetch_y; /* y is so large that tiles fetch it before they write it */
     int squares; /* that copy may transpose squares: y has the compute type and neighbours in its rows */
 };
 

@@ -69,7 +69,8 @@ static inline __attribute__((always_inline)) const char *CF_NAME(multiply)(
     const char *ahead, vec (*acc)[TILE_MAX])
 {
     const CF_REAL *w = t->w;
-    const ptrdiff_t *tap = t->taps, *const taps_end = tap + t->terms;
+    const ptrdiff_t *tap = t->taps;
+    ptrdiff_t left = t->terms;
     /* The sum of the finished chains is touched once in a chain. It belongs in memory: a compiler that sees what
        the pointer points to wants registers for it, and spills at the begin and end of every tile. */
     vec sums[TILE_MAX * 2], *volatile unseen = sums, *const chains = unseen;
@@ -77,7 +78,9 @@ static inline __attribute__((always_inline)) const char *CF_NAME(multiply)(
         TILE_UNROLL for (int m = 0; m < M; ++m)
             TILE_UNROLL for (int v = 0; v < V; ++v)
                 acc[m][v] = (vec){0};
-        const ptrdiff_t *const end = taps_end - tap < t->chain ? taps_end : tap + t->chain;
+        const ptrdiff_t terms = left < t->chain ? left : t->chain;
+        const ptrdiff_t *const end = tap + terms;
+        left -= terms;
         if (vec_keeps_sums && filters_are_vectors && t->runs)
             CF_NAME(add_terms)(t, M, V, filters_are_vectors, 1, x, end, &tap, &w, &ahead, acc);
         else
@@ -86,7 +89,7 @@ static inline __attribute__((always_inline)) const char *CF_NAME(multiply)(
             TILE_UNROLL for (int m = 0; m < M; ++m)
                 TILE_UNROLL for (int v = 0; v < V; ++v)
                     acc[m][v] += chains[m * V + v];
-        if (tap == taps_end) return ahead;
+        if (left == 0) return ahead;
         TILE_UNROLL for (int m = 0; m < M; ++m)
             TILE_UNROLL for (int v = 0; v < V; ++v)
                 chains[m * V + v] = acc[m][v];
@@ -103,7 +106,7 @@ static inline __attribute__((always_inline)) void CF_NAME(finish)(
     TILE_UNROLL for (int m = 0; m < M; ++m)
         row[m] = (CF_REAL *)t->y + y_row[m];
     TILE_UNROLL for (int v = 0; v < V; ++v)
-        col[v] = y_col[v];
+        col[v] = filters_are_vectors ? v * LANES : y_col[v];
     if (t->error != 0)
         TILE_UNROLL for (int m = 0; m < M; ++m)
             TILE_UNROLL for (int v = 0; v < V; ++v)
@@ -124,9 +127,25 @@ static inline __attribute__((always_inline)) void CF_NAME(finish)(
             TILE_UNROLL for (int v = 0; v < V; ++v)
                 acc[m][v] = vec_clamp(acc[m][v], lo, hi);
     }
+    /* As if col had changed: else gcc keeps M * V addresses in registers, or spilled, for what needs them rarely. */
+    if (!filters_are_vectors)
+        TILE_UNROLL for (int v = 0; v < V; ++v)
+            __asm__("" : "+r"(col[v]));
     TILE_UNROLL for (int m = 0; m < M; ++m)
         TILE_UNROLL for (int v = 0; v < V; ++v)
             vec_store(row[m] + col[v], acc[m][v]);
+}
+
+/* The lines that the tile after the next writes. */
+static inline __attribute__((always_inline)) void CF_NAME(fetch_outputs)(
+    const cf_tile *t, const int M, const int V, const int filters_are_vectors, const ptrdiff_t *y_row,
+    const ptrdiff_t *y_col)
+{
+    TILE_UNROLL for (int m = 0; m < M; ++m) {
+        const CF_REAL *y = (const CF_REAL *)t->y + y_row[filters_are_vectors ? 2 * M + m : m];
+        __builtin_prefetch(filters_are_vectors ? y : y + y_col[2 * V], 1);
+        if (!filters_are_vectors) __builtin_prefetch(y + y_col[3 * V - 1], 1);
+    }
 }
 
 static inline __attribute__((always_inline)) void CF_NAME(tiles)(const cf_tile *t, const int M, const int V,
@@ -141,6 +160,7 @@ static inline __attribute__((always_inline)) void CF_NAME(tiles)(const cf_tile *
         vec acc[TILE_MAX][TILE_MAX];
         TILE_UNROLL for (int i = 0; i < bases; ++i)
             x[i] = (const CF_REAL *)t->x + x_base[i];
+        if (t->fetch_y && end - x_base > 2 * bases) CF_NAME(fetch_outputs)(t, M, V, filters_are_vectors, y_row, y_col);
         ahead = CF_NAME(multiply)(t, M, V, filters_are_vectors, x, ahead, acc);
         CF_NAME(finish)(t, M, V, filters_are_vectors, y_row, y_col, acc);
     }

@@ -30,8 +30,9 @@ static inline int cf_in_runs(const ptrdiff_t *taps, ptrdiff_t terms)
                 w [terms][M];  input of term i, vector v at x + x_base[v] + taps[i];  bias[m]
      channels:  vectors are `lanes` neighbouring filters, broadcast are M pixels.
                 w [terms][V * lanes];  input of term i, pixel m at x + x_base[m] + taps[i];  bias[v * lanes + lane]
-   Output vector (m, v) is stored at y + y_row[m] + y_col[v]. Offsets are in elements. No alignment is assumed.
-   `count` such tiles follow each other in x_base and y_col (pixels) or x_base and y_row (channels).
+   Output vector (m, v) is stored at y + y_row[m] + y_col[v], in the channels orientation at y + y_row[m] + v * lanes.
+   Offsets are in elements. No alignment is assumed. `count` such tiles follow each other in x_base and y_col (pixels)
+   or x_base and y_row (channels).
    With `error` != 0 the sums of many calls are added without loss: y + error keeps what rounding took away from y
    (Knuth's two-sum), and the last call adds it.
    The caller guarantees that all these addresses are readable or writeable for a whole vector (inputs in the channels
@@ -46,6 +47,7 @@ typedef struct {
     int runs; /* channels: taps come in runs of CF_TAP_RUN, cf_in_runs; `chain` is a multiple of it */
     const char *ahead; /* channels: memory from here on is fetched, ahead_step bytes for each term (not every line) */
     ptrdiff_t ahead_step;
+    int fetch_y; /* y is fetched, two tiles before it is written */
 } cf_tile;
 
 typedef struct {
