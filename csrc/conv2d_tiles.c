@@ -234,8 +234,8 @@ static void sweep(const cf_conv2d_job *job, const cf_conv2d_task *task, const pi
     const cf_term_block block = cf_conv2d_block(plan, b);
     sweeper s = {.job = job, .task = task, .parts = parts, .out = out, .panel_bytes = plan->C * plan->taps * filters,
                  .tile = {.x = input->x, .terms = block.terms, .chain = plan->chain, .taps = input->taps,
-                          .limits = job->limits, .fetch_y = job->fetch_y, .first = b == 0, .last = b == plan->blocks - 1,
-                          .runs = cf_in_runs(input->taps, block.terms),
+                          .limits = job->limits, .first = b == 0, .last = b == plan->blocks - 1,
+                          .runs = cf_in_runs(input->taps, block.terms), .fetch_y = job->fetch_y && !job->staged,
                           .error = plan->exact_blocks ? (ptrdiff_t)(plan->stage_bytes / 2) / size : 0}};
     if (job->raw != NULL) /* every panel is packed to the same place, just before its tiles */
         s.w = parts->filters, s.panel_bytes = 0;

@@ -193,6 +193,14 @@ static int writes(const cf_winograd_work *w, const cf_winograd_spot *s, ptrdiff_
            cf_winograd_left(&plan->shape.w, s->q) >= out && (w->task.panel + panel + 1) * plan->panel <= plan->K;
 }
 
+/* The lines that the next tile of the row writes. */
+static void fetch_next(const cf_winograd_work *w, const cf_winograd_target *y)
+{
+    const ptrdiff_t out = w->plan->winograd->outputs;
+    for (ptrdiff_t i = 0; i < out; ++i)
+        for (ptrdiff_t j = out; j < 2 * out; ++j) __builtin_prefetch(y->y + i * y->row + j * y->col, 1);
+}
+
 void cf_winograd_outputs(const cf_winograd_work *w)
 {
     const ptrdiff_t *strides = w->job->y->strides, P = w->plan->panel, out = w->plan->winograd->outputs;
@@ -204,6 +212,7 @@ void cf_winograd_outputs(const cf_winograd_work *w)
         for (ptrdiff_t panel = 0; panel < w->task.panels; ++panel) {
             if (writes(w, &s, panel)) {
                 const cf_winograd_target y = {(float *)output_at(w, &s, panel), row, col};
+                if (w->job->fetch_y && neighbours(w, i) > 1) fetch_next(w, &y);
                 finish(w, i, panel, &y);
                 continue;
             }

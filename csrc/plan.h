@@ -2,8 +2,9 @@
 
    Letters beside those of convfast.h: T = C/groups * R * S, the terms of one sum. Terms are cut into blocks: so many
    whole channels that about CF_BLOCK_TERMS terms come together, or, where one channel alone has more than
-   CF_TAPS_MAX taps, runs of CF_BLOCK_TERMS taps of one channel. Within a block the order is (r, s, c) where channels
-   stand side by side and vectors are filters, else (c, r, s). The order of a sum, hence its bits, depends on this alone. */
+   CF_TAPS_MAX taps, runs of CF_BLOCK_TERMS taps of one channel. Within a block the order is (r, s, c) where tiles
+   find channels side by side and vectors are filters, else (c, r, s). The order of a sum, hence its bits, depends on
+   this alone. */
 #ifndef CF_PLAN_H
 #define CF_PLAN_H
 
@@ -153,7 +154,7 @@ struct cf_conv2d_job {
     int view;   /* tiles read x itself */
     const void *limits; /* of the activation: {low, high} in the compute type */
     int staged; /* tiles write to a stage in the workspace, which is then copied to y */
-    int fetch_y; /* y is so large that tiles fetch it before they write it */
+    int fetch_y; /* y is so large that it is fetched before it is written */
     int squares; /* that copy may transpose squares: y has the compute type and neighbours in its rows */
 };
 
