@@ -127,7 +127,8 @@ static void add_block(const cf_weight_grad *job, const weight_task *task, const 
     place_pixels(job, task, block);
     cf_tile tile = {.terms = block->images * block->rows * block->cols, .chain = window->chain, .count = 1,
                     .taps = task->pixels, .x = x, .w = task->packed, .y_row = task->y_row, .bias = no_bias,
-                    .first = first, .last = job->exact && last, .error = job->exact ? task->panels * length * window->panel : 0};
+                    .first = first, .last = job->exact && last,
+                    .error = job->exact ? task->panels * length * window->panel : 0};
     tile.runs = cf_in_runs(tile.taps, tile.terms);
     for (ptrdiff_t panel = 0; panel < task->panels; ++panel) {
         pack_panel(job, task, block, task->k + panel * window->panel);

@@ -5,7 +5,7 @@
 #include "geometry.h"
 #include "plan.h"
 
-/* Channels that are laid out at once: two cache lines of each pixel. */
+/* Channels that a strip over all tiles of a task holds: two cache lines of each pixel. */
 #define STRIP_CHANNELS 32
 
 /* Runs of V, M and U are an odd number of cache lines apart, so that those of many products do not fall into one

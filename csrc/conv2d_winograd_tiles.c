@@ -1,9 +1,8 @@
 /* conv2d_winograd_tiles.c — the two ends of a task of the algorithm "winograd": input cells to V, M to outputs.
 
-   Tiles overlap by taps - 1 cells. Neighbours in a row of tiles are laid out together, as a strip
-   [cells][col][STRIP_CHANNELS]; their outputs meet in the stage [outputs][col][filter of a panel] on the way to y. Where
-   the channels of a pixel stand side by side, whole tiles inside the image are read from x, and written to y, without
-   either. */
+   Tiles overlap by taps - 1 cells. Neighbours in a row of tiles are laid out together, as a strip; their outputs meet in
+   the stage [outputs][col][filter of a panel] on the way to y. Where the channels of a pixel stand side by side, whole
+   tiles inside the image are read from x, and written to y, without either. */
 #include "conv2d_winograd.h"
 
 #include "geometry.h"
@@ -68,23 +67,47 @@ static void turn(const cf_winograd_work *w, const float *from, ptrdiff_t from_st
 
 /* Input */
 
-static void lay_out_pixels(const cf_winograd_work *w, const cf_winograd_spot *s, ptrdiff_t cols, ptrdiff_t c,
+/* A strip is [cells][col][channel], some channels at a time: `row` elements from one row of cells to the next. Pixels of
+   few columns leave room for more channels at a time. */
+typedef struct {
+    ptrdiff_t cols, channels, row;
+} strip_shape;
+
+static strip_shape shape_strip(const cf_winograd_work *w, ptrdiff_t tiles)
+{
+    const cf_conv2d_plan *plan = w->plan;
+    const ptrdiff_t lanes = plan->leaves->lanes, room = w->at.strip_cols * STRIP_CHANNELS;
+    const ptrdiff_t cols = tiles * plan->winograd->outputs + plan->winograd->taps - 1;
+    if (!plan->channels_last) return (strip_shape){cols, STRIP_CHANNELS, room};
+    const ptrdiff_t channels = cf_min(cf_round_up(plan->C, lanes), room / cols / lanes * lanes);
+    return (strip_shape){cols, channels, cols * channels};
+}
+
+static void lay_out_pixels(const cf_winograd_work *w, const cf_winograd_spot *s, const strip_shape *strip, ptrdiff_t c,
                            ptrdiff_t count, ptrdiff_t all)
 {
-    float *strip = cf_floats(w, w->at.strip);
-    for (ptrdiff_t i = 0; i < w->plan->winograd->cells; ++i)
-        for (ptrdiff_t j = 0; j < cols; ++j)
-            cf_winograd_load_cell(w, s, i, j, c, count, all, strip + (i * w->at.strip_cols + j) * STRIP_CHANNELS);
+    const cf_axis *h = &w->plan->shape.h, *v = &w->plan->shape.w;
+    const ptrdiff_t top = s->p - h->pad_before, left = s->q - v->pad_before, pitch = strip->channels;
+    const ptrdiff_t cells = w->plan->winograd->cells, rows_needed = needed(h, top, cells);
+    const cf_conv2d_span span = cf_conv2d_span_of(w->plan, left, v->dilation, needed(v, left, strip->cols));
+    float *to = cf_floats(w, w->at.strip);
+    for (ptrdiff_t i = 0; i < cells; ++i, to += strip->row) {
+        const ptrdiff_t there = i < rows_needed ? span.count : 0;
+        if (there > 0) cf_conv2d_load_pixels(w->job, plane(w, s, c), top + i * h->dilation, &span, count, pitch, to);
+        memset(to + there * pitch, 0, (size_t)((strip->cols - there) * pitch) * sizeof *to);
+        for (ptrdiff_t j = 0; j < there && count < all; ++j)
+            memset(to + j * pitch + count, 0, (size_t)(all - count) * sizeof *to);
+    }
 }
 
 /* The same plane by plane, then turned. */
-static void lay_out_planes(const cf_winograd_work *w, const cf_winograd_spot *s, ptrdiff_t cols, ptrdiff_t c,
+static void lay_out_planes(const cf_winograd_work *w, const cf_winograd_spot *s, const strip_shape *strip, ptrdiff_t c,
                            ptrdiff_t count, ptrdiff_t all)
 {
     const cf_axis *h = &w->plan->shape.h, *v = &w->plan->shape.w;
     const ptrdiff_t top = s->p - h->pad_before, left = s->q - v->pad_before;
     const ptrdiff_t cells = w->plan->winograd->cells, pitch = w->at.strip_cols;
-    const ptrdiff_t rows_needed = needed(h, top, cells), cols_needed = needed(v, left, cols);
+    const ptrdiff_t rows_needed = needed(h, top, cells), cols_needed = needed(v, left, strip->cols);
     float *planes = cf_floats(w, w->at.turned);
     memset(planes, 0, (size_t)(all * pitch) * sizeof *planes);
     for (ptrdiff_t i = 0; i < cells; ++i) {
@@ -94,8 +117,8 @@ static void lay_out_planes(const cf_winograd_work *w, const cf_winograd_spot *s,
                                    planes + l * pitch);
             else
                 memset(planes + l * pitch, 0, (size_t)cols_needed * sizeof *planes);
-        turn(w, planes, pitch, all, cf_round_up(cols, w->plan->leaves->lanes),
-             cf_floats(w, w->at.strip) + i * pitch * STRIP_CHANNELS, STRIP_CHANNELS);
+        turn(w, planes, pitch, all, cf_round_up(strip->cols, w->plan->leaves->lanes),
+             cf_floats(w, w->at.strip) + i * strip->row, strip->channels);
     }
 }
 
@@ -104,15 +127,13 @@ static void transform_strip(const cf_winograd_work *w, ptrdiff_t i, ptrdiff_t ti
 {
     const cf_conv2d_plan *plan = w->plan;
     const cf_winograd_spot s = cf_winograd_locate(w, i);
-    const ptrdiff_t out = plan->winograd->outputs, cols = tiles * out + plan->winograd->taps - 1;
-    const ptrdiff_t row = w->at.strip_cols * STRIP_CHANNELS;
-    const float *strip = cf_floats(w, w->at.strip);
-    for (ptrdiff_t c = 0; c < plan->C; c += STRIP_CHANNELS) {
-        const ptrdiff_t count = cf_min(STRIP_CHANNELS, plan->C - c), all = cf_round_up(count, plan->leaves->lanes);
-        (plan->channels_last ? lay_out_pixels : lay_out_planes)(w, &s, cols, c, count, all);
+    const strip_shape strip = shape_strip(w, tiles);
+    for (ptrdiff_t c = 0; c < plan->C; c += strip.channels) {
+        const ptrdiff_t count = cf_min(strip.channels, plan->C - c), all = cf_round_up(count, plan->leaves->lanes);
+        (plan->channels_last ? lay_out_pixels : lay_out_planes)(w, &s, &strip, c, count, all);
         for (ptrdiff_t t = 0; t < tiles; ++t)
-            plan->winograd->input(strip + t * out * STRIP_CHANNELS, row, STRIP_CHANNELS, all,
-                                  cf_floats(w, w->at.v) + (i + t) * w->at.v_tile + c, w->at.v_run);
+            plan->winograd->input(cf_floats(w, w->at.strip) + t * plan->winograd->outputs * strip.channels, strip.row,
+                                  strip.channels, all, cf_floats(w, w->at.v) + (i + t) * w->at.v_tile + c, w->at.v_run);
     }
 }
 
