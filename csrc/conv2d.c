@@ -90,8 +90,9 @@ static operands prepare(const cf_conv2d_options *options, const cf_array *x, con
     return o;
 }
 
-/* Larger outputs come from memory, or from the far end of a third-level cache: of 6 to 13 MB, first layers took 0.86 to
-   0.95 of the time when they were fetched, Winograd 0.95 to 0.97; of 3 MB up to 1.03. */
+/* Larger outputs come from memory, or from the far end of a third-level cache. When they were fetched, yolo_stem and
+   vgg1_1 of 13 MB took 0.89 to 0.95 of the time, Winograd on vgg2_1 and vgg1_2 of 6 and 13 MB 0.95 to 0.97, but
+   rn50_s1_expand of 3 MB 1.03: the layers are those of `python -m convfast bench`. */
 #define FAR_OUTPUT_BYTES (4 << 20)
 
 static ptrdiff_t output_bytes(const cf_conv2d_plan *plan)

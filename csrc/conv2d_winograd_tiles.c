@@ -214,7 +214,7 @@ static int writes(const cf_winograd_work *w, const cf_winograd_spot *s, ptrdiff_
            cf_winograd_left(&plan->shape.w, s->q) >= out && (w->task.panel + panel + 1) * plan->panel <= plan->K;
 }
 
-/* The lines that the next tile of the row writes. */
+/* Fetches the lines that the next tile of the row writes. */
 static void fetch_next(const cf_winograd_work *w, const cf_winograd_target *y)
 {
     const ptrdiff_t out = w->plan->winograd->outputs;

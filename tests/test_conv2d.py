@@ -62,6 +62,7 @@ LARGE = {
     "1x1, stride": (1, 103, 29, 31, 107, 1, 1, dict(stride=2)),
     "1x1, whole panels": (2, 641, 13, 13, 12, 1, 1, {}),
     "1x3, whole panels": (1, 211, 5, 29, 12, 1, 3, {}),
+    "5 MB of outputs, fetched first": (1, 3, 223, 227, 29, 3, 3, dict(padding=1)),
 }
 
 

@@ -253,6 +253,11 @@ def test_too_many_channels_are_refused():
         explain_conv2d((1, 10**5, 9, 9), (8, 10**5, 3, 3), algorithm="winograd", precision="high")
 
 
+def test_large_outputs_are_fetched_first(member, data_format):
+    x, w, bias = operands(np.random.default_rng(5), 1, 8, 163, 167, 48, member.taps, member.taps, data_format)
+    check(member, x, w, bias, data_format=data_format, padding=1)
+
+
 def test_very_many_filters_of_no_channel():
     """Their bytes exceed every integer; what a task holds of them must not."""
     told = explain_conv2d((30, 0, 3, 3), (2**52, 0, 3, 3), algorithm="F(4x4, 3x3)", precision="high")

@@ -136,7 +136,7 @@ static inline __attribute__((always_inline)) void CF_NAME(finish)(
             vec_store(row[m] + col[v], acc[m][v]);
 }
 
-/* The lines that the tile after the next writes. */
+/* Fetches the lines that the tile after the next writes. */
 static inline __attribute__((always_inline)) void CF_NAME(fetch_outputs)(
     const cf_tile *t, const int M, const int V, const int filters_are_vectors, const ptrdiff_t *y_row,
     const ptrdiff_t *y_col)
