@@ -283,14 +283,14 @@ cdef object failure(cf_status status, str function, const cf_conv2d_options *opt
 
 
 cdef int check_ranks(str function, int axes, int x_rank, object x_shape, object w_shape) except -1:
-    cdef dict shapes = {"x": x_shape, "w": w_shape}
-    cdef str batch = "(N, C, H, W), (C, H, W) or (H, W)" if axes == 2 else "(N, C, L), (C, L) or (L,)"
-    cdef int w_rank = len(w_shape), w_expected = axes if x_rank == axes else axes + 2
+    cdef int w_expected = axes if x_rank == axes else axes + 2
     if not axes <= x_rank <= axes + 2:
+        batch = "(N, C, H, W), (C, H, W) or (H, W)" if axes == 2 else "(N, C, L), (C, L) or (L,)"
         raise errors.bad_rank(function, "x", f"{axes + 2}-, {axes + 1}- or {axes}-dimensional: {batch} "
-                              "or the same with the channels last", shapes)
-    if w_rank != w_expected:
-        raise errors.bad_rank(function, "w", f"{w_expected}-dimensional for an x of {x_rank} dimensions", shapes)
+                              "or the same with the channels last", {"x": x_shape, "w": w_shape})
+    if len(w_shape) != w_expected:
+        raise errors.bad_rank(function, "w", f"{w_expected}-dimensional for an x of {x_rank} dimensions",
+                              {"x": x_shape, "w": w_shape})
     return 0
 
 
@@ -374,8 +374,47 @@ cdef Packed pack(str function, const cf_conv2d_options *options, cf_dtype comput
     return packed
 
 
+@cython.final
+cdef class Choice:
+    """What depends on the size of one image: the algorithm, and the filters packed for it."""
+    cdef cf_conv2d_options options
+    cdef Packed packed
+    cdef const char *isa
+    cdef cf_dtype dtype
+    cdef ptrdiff_t rows, cols
+
+
+@cython.final
+cdef class Packs:
+    """The filters of a layer, packed as calls need them: for each ISA, dtype of results and algorithm."""
+    cdef dict packed
+    cdef Choice last  # most calls are like the one before; never changed, only replaced: threads may be using it
+
+    def __cinit__(self):
+        self.packed = {}
+
+    cdef Choice choose(self, str function, const cf_conv2d_options *options, const cf_array *x, const cf_array *w,
+                       cf_dtype dtype, dict shapes):
+        cdef Choice choice = Choice()
+        cdef cf_status status = cf_conv2d_choose(options, dtype, x.shape, w.shape, &choice.options)
+        if status != CF_OK:
+            raise failure(status, function, options, x.shape, w.shape, shapes, dtype)
+        choice.isa, choice.dtype, choice.rows, choice.cols = cf_isa(), dtype, x.shape[2], x.shape[3]
+        key = (choice.isa, dtype, choice.options.algorithm)
+        choice.packed = self.packed.get(key)
+        if choice.packed is None:
+            choice.packed = self.packed.setdefault(key, pack(function, &choice.options, dtype, w, shapes))
+        self.last = choice
+        return choice
+
+
+cdef bint serves(Choice choice, const cf_array *x, cf_dtype dtype):
+    return (choice is not None and choice.rows == x.shape[2] and choice.cols == x.shape[3] and choice.dtype == dtype
+            and choice.isa == cf_isa())
+
+
 cdef object run(str function, int axes, const cf_conv2d_options *options, object x_value, cnp.ndarray w,
-                object bias_value, object out, dict packs):
+                object bias_value, object out, Packs packs):
     """y = x * w. `packs`, if given, keeps packed filters from call to call."""
     cdef cnp.ndarray x = as_array(function, "x", x_value), bias, target
     cdef int rank = cnp.PyArray_NDIM(x)
@@ -404,20 +443,16 @@ cdef object run(str function, int axes, const cf_conv2d_options *options, object
     describe(target, x_axes(axes, rank, options.channels_last), &cy)
 
     cdef cf_vector vector = vector_of(bias)
-    cdef Packed packed
-    cdef cf_conv2d_options chosen
+    cdef Choice choice
     if packs is None:
         with nogil:
             status = cf_conv2d(options, &cx, &cw, vector, &cy)
     elif cnp.PyArray_SIZE(target) > 0:
-        status = cf_conv2d_choose(options, cy.dtype, cx.shape, cw.shape, &chosen)
-        if status == CF_OK:
-            key = (cf_isa(), cy.dtype, chosen.algorithm)
-            packed = packs.get(key)
-            if packed is None:
-                packed = packs.setdefault(key, pack(function, &chosen, cy.dtype, &cw, shapes_of(x, w_shape)))
-            with nogil:
-                status = cf_conv2d_packed(&chosen, &cx, cw.shape, packed.data, vector, &cy)
+        choice = packs.last
+        if not serves(choice, &cx, cy.dtype):
+            choice = packs.choose(function, options, &cx, &cw, cy.dtype, shapes_of(x, w_shape))
+        with nogil:
+            status = cf_conv2d_packed(&choice.options, &cx, cw.shape, choice.packed.data, vector, &cy)
     if status != CF_OK:
         raise failure(status, function, options, cx.shape, cw.shape, shapes_of(x, w_shape), cy.dtype)
     if target is not result:
@@ -449,7 +484,7 @@ cdef class Layer:
     """What convfast.Conv2D keeps: filters, options, and the filters packed as calls need them."""
     cdef cf_conv2d_options options
     cdef readonly cnp.ndarray w, bias
-    cdef dict packs
+    cdef Packs packs
 
     def __init__(self, w, bias, stride, padding, dilation, groups, data_format, padding_mode, activation, precision,
                  algorithm):
@@ -472,7 +507,7 @@ cdef class Layer:
             (<object>self.bias).setflags(write=False)
         self.w = (<object>filters).copy()
         (<object>self.w).setflags(write=False)
-        self.packs = {}
+        self.packs = Packs()
 
     def __call__(self, x, out):
         return run("Conv2D", 2, &self.options, x, self.w, self.bias, out, self.packs)
