@@ -178,7 +178,8 @@ static void share(cf_conv2d_plan *plan)
 {
     const ptrdiff_t bands = plan->shape.N * plan->row_tasks * plan->col_tasks;
     plan->threads = cf_threads_for(plan->microseconds, PTRDIFF_MAX);
-    plan->planes_each = cf_max(1, cf_min(plan->planes, bands * plan->planes / (plan->threads * TASKS_PER_THREAD)));
+    const ptrdiff_t tasks = plan->threads > 1 ? plan->threads * TASKS_PER_THREAD : 1;
+    plan->planes_each = cf_max(1, cf_min(plan->planes, bands * plan->planes / tasks));
     plan->plane_tasks = cf_ceil_div(plan->planes, plan->planes_each);
     plan->planes_each = cf_ceil_div(plan->planes, plan->plane_tasks);
     plan->plane_tasks = cf_ceil_div(plan->planes, plan->planes_each);

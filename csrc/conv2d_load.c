@@ -4,66 +4,78 @@
 
 #include <string.h>
 
-cf_conv2d_span cf_conv2d_span_of(const cf_conv2d_plan *plan, ptrdiff_t first, ptrdiff_t step, ptrdiff_t count)
+static cf_conv2d_span span_of(const cf_axis *axis, ptrdiff_t first, ptrdiff_t step, ptrdiff_t count)
 {
-    const ptrdiff_t W = plan->shape.w.in;
     cf_conv2d_span span = {.first = first, .step = step, .count = count};
     span.begin = first >= 0 ? 0 : cf_min(count, cf_ceil_div(-first, step));
-    span.end = first >= W ? span.begin : cf_max(span.begin, cf_min(count, cf_ceil_div(W - first, step)));
+    span.end = first >= axis->in ? span.begin : cf_max(span.begin, cf_min(count, cf_ceil_div(axis->in - first, step)));
     return span;
 }
 
-/* One or two cells of padding are the rule, and not worth a call of memset. */
-static void zero(char *to, ptrdiff_t count, ptrdiff_t size)
+cf_conv2d_span cf_conv2d_span_of(const cf_conv2d_plan *plan, ptrdiff_t first, ptrdiff_t step, ptrdiff_t count)
 {
-    if (count > 2) {
-        memset(to, 0, (size_t)(count * size));
-    } else if (count > 0) {
-        const uint64_t nothing = 0;
-        memcpy(to, &nothing, (size_t)size);
-        memcpy(to + (count - 1) * size, &nothing, (size_t)size);
-    }
+    return span_of(&plan->shape.w, first, step, count);
 }
 
-/* to[i] = from[i * stride], i < count, stride in bytes. */
-static void copy(const cf_conv2d_job *job, char *to, const char *from, ptrdiff_t stride, ptrdiff_t count)
+/* The first `count` cells of rows that are `pitch` bytes apart. A few are the rule, and not worth a call of memset. */
+static void zero(char *to, ptrdiff_t pitch, ptrdiff_t rows, ptrdiff_t count, ptrdiff_t size)
 {
-    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(job->plan->compute);
-    const cf_row_copy run = {.to = to, .from = from, .rows = 1, .step = stride / size, .count = count};
+    for (const char *const end = to + rows * pitch; to != end && count > 0; to += pitch)
+        if (count > 4)
+            memset(to, 0, (size_t)(count * size));
+        else if (size == 4)
+            for (ptrdiff_t i = 0; i < count; ++i) memset(to + 4 * i, 0, 4);
+        else
+            for (ptrdiff_t i = 0; i < count; ++i) memset(to + 8 * i, 0, 8);
+}
+
+/* The cells of a span that stand beside the array, of `rows` rows of x, `row_step` bytes apart, the first of which begins
+   at `row`. */
+static void pad(const cf_conv2d_job *job, const char *row, ptrdiff_t row_step, ptrdiff_t rows,
+                const cf_conv2d_span *span, char *to)
+{
+    const cf_conv2d_plan *plan = job->plan;
+    const ptrdiff_t stride = job->x->strides[3], size = (ptrdiff_t)cf_compute_bytes(plan->compute);
+    const ptrdiff_t begin = span->begin, end = span->end, count = span->count, pitch = count * size;
+    if (plan->padding_mode == CF_MODE_CONSTANT) {
+        zero(to, pitch, rows, begin, size);
+        zero(to + end * size, pitch, rows, count - end, size);
+        return;
+    }
+    for (ptrdiff_t p = 0; p < rows && end - begin < count; ++p, row += row_step, to += pitch)
+        for (ptrdiff_t i = begin > 0 ? 0 : end; i < count; i = i + 1 == begin ? end : i + 1) {
+            const ptrdiff_t col = cf_source_index(span->first + i * span->step, plan->shape.w.in, plan->padding_mode);
+            job->load(to + i * size, row + col * stride, stride, 1);
+        }
+}
+
+/* The cells that stand in it. A step across a whole axis is never taken, and may be too large to multiply. */
+static void copy(const cf_conv2d_job *job, const char *row, ptrdiff_t row_step, ptrdiff_t rows,
+                 const cf_conv2d_span *span, char *to)
+{
+    const ptrdiff_t stride = job->x->strides[3], size = (ptrdiff_t)cf_compute_bytes(job->plan->compute);
+    const ptrdiff_t cells = span->end - span->begin, step = cells > 1 ? span->step * stride : stride;
+    if (cells <= 0) return;
+    row += (span->first + span->begin * span->step) * stride, to += span->begin * size;
     if (job->x_plain)
-        job->plan->leaves->copy_rows(&run);
+        job->plan->leaves->copy_rows(&(cf_row_copy){.to = to, .to_row = span->count, .from = row,
+                                                    .from_row = row_step / size, .rows = rows, .step = step / size,
+                                                    .count = cells});
     else
-        job->load(to, from, stride, count);
+        for (ptrdiff_t i = 0; i < rows; ++i) job->load(to + i * span->count * size, row + i * row_step, step, cells);
 }
 
 void cf_conv2d_load_span(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, const cf_conv2d_span *span, void *dst)
 {
     const cf_conv2d_plan *plan = job->plan;
-    const cf_padding_mode mode = plan->padding_mode;
-    const ptrdiff_t stride = job->x->strides[3], size = (ptrdiff_t)cf_compute_bytes(plan->compute);
-    const ptrdiff_t source = cf_source_index(row, plan->shape.h.in, mode);
-    const ptrdiff_t begin = span->begin, end = span->end, count = span->count;
-    char *to = dst;
+    const ptrdiff_t source = cf_source_index(row, plan->shape.h.in, plan->padding_mode);
     if (source < 0) {
-        memset(to, 0, (size_t)(count * size));
+        memset(dst, 0, (size_t)span->count * cf_compute_bytes(plan->compute));
         return;
     }
     plane += source * job->x->strides[2];
-    if (end > begin)
-        /* A step across the whole row is never taken, and may be too large to multiply. */
-        copy(job, to + begin * size, plane + (span->first + begin * span->step) * stride,
-             end - begin > 1 ? span->step * stride : stride, end - begin);
-    if (mode == CF_MODE_CONSTANT) {
-        zero(to, begin, size);
-        zero(to + end * size, count - end, size);
-        return;
-    }
-    for (ptrdiff_t i = 0; i < count; ++i) {
-        if (i == begin) i = end; /* past what is already there */
-        if (i == count) return;
-        const ptrdiff_t col = cf_source_index(span->first + i * span->step, plan->shape.w.in, mode);
-        job->load(to + i * size, plane + col * stride, stride, 1);
-    }
+    copy(job, plane, 0, 1, span, dst);
+    pad(job, plane, 0, 1, span, dst);
 }
 
 /* Columns side by side of planes, to pixels: by squares, a vector of channels after the other. */
@@ -94,10 +106,8 @@ static void transpose_row(const cf_conv2d_job *job, const char *plane, ptrdiff_t
     const ptrdiff_t *strides = job->x->strides, size = (ptrdiff_t)cf_compute_bytes(plan->compute);
     const int inside = row >= 0 && row < plan->shape.h.in;
     const ptrdiff_t begin = inside ? span->begin : span->count, end = inside ? span->end : span->count;
-    for (ptrdiff_t c = 0; c < channels; ++c) {
-        zero(to + c * pitch * size, begin, size);
-        zero(to + (c * pitch + end) * size, span->count - end, size);
-    }
+    zero(to, pitch * size, channels, begin, size);
+    zero(to + end * size, pitch * size, channels, span->count - end, size);
     if (inside)
         cf_conv2d_transpose(plan, end - begin, channels,
                             plane + row * strides[2] + (span->first + begin * span->step) * strides[3],
@@ -114,9 +124,19 @@ void cf_conv2d_load_planes(const cf_conv2d_job *job, const char *plane, ptrdiff_
             transpose_row(job, plane, first + i * step, span, channels, pitch, to + i * length);
         return;
     }
-    for (ptrdiff_t c = 0; c < channels; ++c, plane += job->x->strides[1], to += pitch * size)
-        for (ptrdiff_t i = 0; i < rows; ++i)
+    const cf_conv2d_span there = span_of(&job->plan->shape.h, first, step, rows);
+    const ptrdiff_t begin = there.begin, end = there.end, row_step = end - begin > 1 ? step * job->x->strides[2] : 0;
+    for (ptrdiff_t c = 0; c < channels; ++c, plane += job->x->strides[1], to += pitch * size) {
+        for (ptrdiff_t i = 0; i < begin; ++i)
             cf_conv2d_load_span(job, plane, first + i * step, span, to + i * length);
+        if (end > begin) {
+            const char *row = plane + (first + begin * step) * job->x->strides[2];
+            copy(job, row, row_step, end - begin, span, to + begin * length);
+            pad(job, row, row_step, end - begin, span, to + begin * length);
+        }
+        for (ptrdiff_t i = end; i < rows; ++i)
+            cf_conv2d_load_span(job, plane, first + i * step, span, to + i * length);
+    }
 }
 
 void cf_conv2d_load_row(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, ptrdiff_t first, ptrdiff_t step,
