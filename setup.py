@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from pathlib import Path
 
@@ -86,12 +87,13 @@ def openmp_flags(compiler):
 
 
 class BuildLibraries(build_clib):
-    """Static libraries go into a shared object: position independent."""
+    """Static libraries go into a shared object: position independent. They take long: side by side, the longest first."""
 
     def build_libraries(self, libraries):
         for _, info in libraries:
             info["cflags"] = [*info["cflags"], "-fPIC"]
-        super().build_libraries(libraries)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(super().build_libraries, ([one] for one in reversed(libraries))))
 
 
 class BuildExtension(build_ext):
