@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from pathlib import Path
 from unittest import mock
@@ -43,10 +44,15 @@ def main(target, *extra):
     isas = [(f"csrc/isa/{name}.c", own) for name, own in tables["BUILT"].items()]
     plain = [(source, [*macros, *openmp]) for source in sorted(glob("csrc/*.c") + glob("tests/c/*.c"))]
     with tempfile.TemporaryDirectory() as folder:
-        objects = []
-        for source, own in isas + plain:
-            objects.append(f"{folder}/{source.replace('/', '_')}.o")
-            subprocess.check_call([*cc, *flags, *own, "-c", source, "-o", objects[-1]])
+
+        def compile_one(source_and_flags):
+            source, own = source_and_flags
+            made = f"{folder}/{source.replace('/', '_')}.o"
+            subprocess.check_call([*cc, *flags, *own, "-c", source, "-o", made])
+            return made
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            objects = list(pool.map(compile_one, [*reversed(isas), *plain]))  # what takes longest first
         subprocess.check_call([*cc, *objects, *tables["LINK"], *openmp, *extra, "-lm", "-o", target])
 
 
