@@ -87,7 +87,7 @@ def openmp_flags(compiler):
 
 
 class BuildLibraries(build_clib):
-    """Static libraries go into a shared object: position independent. They take long: side by side, the longest first."""
+    """Static libraries go into a shared object: position independent. Made side by side, the longest first."""
 
     def build_libraries(self, libraries):
         for _, info in libraries:

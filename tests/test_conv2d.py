@@ -117,6 +117,30 @@ def test_every_width_and_channel_count(isa, data_format, rng):
             assert_exact(x, w, bias, data_format=data_format, padding=1)
 
 
+FILTER_LAYOUTS = {
+    "as given": lambda w: w,
+    "(K, R, S, C)": lambda w: np.ascontiguousarray(w.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2),
+    "(R, S, C, K)": lambda w: np.ascontiguousarray(w.transpose(2, 3, 1, 0)).transpose(3, 2, 0, 1),
+    "(C, K, R, S)": lambda w: np.ascontiguousarray(w.transpose(1, 0, 2, 3)).transpose(1, 0, 2, 3),
+    "taps backwards": lambda w: np.ascontiguousarray(w[:, :, ::-1, ::-1])[:, :, ::-1, ::-1],
+}
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("layout", FILTER_LAYOUTS)
+def test_filters_of_every_layout_and_count_of_channels(isa, data_format, layout, size, rng):
+    """Runs of terms that fill vectors of the packed filters, and that do not; the last panel is not full."""
+    for C in [*range(1, 20), 289, 301]:
+        x, w, _ = operands(rng, 1, C, 4, 5, 37, size, size, "NCHW")
+        exact = reference.conv2d(x, w, padding=size // 2)
+        w = FILTER_LAYOUTS[layout](w)
+        if data_format == "NHWC":
+            x, w, exact = x.transpose(0, 2, 3, 1), w.transpose(2, 3, 1, 0), exact.transpose(0, 2, 3, 1)
+        for algorithm in applicable(x, w, padding=size // 2, data_format=data_format):
+            y = conv2d(x, w, padding=size // 2, data_format=data_format, algorithm=algorithm)
+            np.testing.assert_array_equal(y, exact, err_msg=f"{C} channels, {algorithm}")
+
+
 def test_grouped_convolution_is_separate_convolutions_side_by_side(isa, data_format, rng):
     groups, C, K = 5, 3, 2
     x, w, bias = operands(rng, 2, groups * C, 11, 13, groups * K, 3, 2, data_format, groups=groups, make=normal)

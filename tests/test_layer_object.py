@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -49,6 +50,31 @@ def test_one_layer_serves_images_of_every_size_and_rank(isa, data_format, rng):
         assert_same_bits(layer(x), y)
         if N:
             assert_same_bits(layer(x[0]), y[0])
+
+
+def test_remembers_nothing_that_the_next_call_must_not_meet(isa, data_format, rng):
+    """Sizes, dtypes and instruction sets in turns."""
+    _, w, bias = operands(rng, 1, 33, 1, 1, 21, 3, 3, data_format, make=normal)
+    layer = Conv2D(w, bias, padding=1, data_format=data_format)
+    images = [operands(rng, 1, 33, 9, W, 21, 3, 3, data_format, dtype, make=normal)[0]
+              for W in (9, 40) for dtype in (np.float32, np.float64)]
+    for name in (isa, convfast.available_isas()[0], isa):
+        convfast._core.use_isa(name)
+        for x in images:
+            assert_same_bits(layer(x), conv2d(x, w, bias, padding=1, data_format=data_format))
+
+
+def test_threads_share_a_layer_with_images_of_their_own_sizes(isa, rng):
+    _, w, bias = operands(rng, 1, 16, 1, 1, 24, 3, 3, "NCHW", make=normal)
+    layer = Conv2D(w, bias, padding=1, precision="high")
+    images = [operands(rng, 1, 16, size, size, 24, 3, 3, "NCHW", make=normal)[0] for size in (4, 7, 16, 30, 56)]
+    expected = [conv2d(x, w, bias, padding=1, precision="high") for x in images]
+
+    def call(i):
+        assert_same_bits(layer(images[i % 5]), expected[i % 5])
+
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(call, range(500)))
 
 
 def test_filters_of_a_plane(isa, rng):
