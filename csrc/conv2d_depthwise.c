@@ -243,7 +243,8 @@ static int is_worth_a_frame(const cf_band *b, ptrdiff_t rows, ptrdiff_t cols)
     return plan->pixels != NULL || cols == b->cols || cols >= FRAMED_VECTORS * plan->leaves->lanes;
 }
 
-static void run_rectangle(const cf_band *band, ptrdiff_t top, ptrdiff_t bottom, ptrdiff_t left, ptrdiff_t right, int view)
+static void run_rectangle(const cf_band *band, ptrdiff_t top, ptrdiff_t bottom, ptrdiff_t left, ptrdiff_t right,
+                          int view)
 {
     cf_band b = *band;
     b.p = top, b.rows = bottom - top, b.q = left, b.cols = right - left;

@@ -64,12 +64,14 @@ static void lay_out_pixels(const cf_band *b, const char *image, ptrdiff_t k)
     const cf_conv2d_job *job = b->job;
     const cf_conv2d_plan *plan = job->plan;
     const cf_axis *w = &plan->shape.w;
-    const ptrdiff_t pixel = cf_chunk(plan) * (ptrdiff_t)cf_compute_bytes(plan->compute), cols = cf_axis_covered(w, b->cols);
+    const ptrdiff_t pixel = cf_chunk(plan) * (ptrdiff_t)cf_compute_bytes(plan->compute);
+    const ptrdiff_t cols = cf_axis_covered(w, b->cols);
     const cf_conv2d_span span = cf_conv2d_span_of(plan, b->q * w->stride - w->pad_before, 1, cols);
     const cf_row_range r = cf_band_rows(b);
     char *to = b->slab;
     for (ptrdiff_t i = 0; i < r.count; ++i, to += cols * pixel)
-        cf_conv2d_load_pixels(job, image + k * job->x->strides[1], r.top + i, &span, cf_chunk(plan), cf_chunk(plan), to);
+        cf_conv2d_load_pixels(job, image + k * job->x->strides[1], r.top + i, &span, cf_chunk(plan), cf_chunk(plan),
+                              to);
 }
 
 void cf_band_by_channels(const cf_band *b, int view)

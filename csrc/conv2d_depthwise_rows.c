@@ -1,8 +1,8 @@
 /* conv2d_depthwise_rows.c — a band of depthwise outputs, vectors along the row.
 
-   The input of a plane is laid out with its padding as [phase of w][row][column], or read where it stands. A pass computes M output rows that share input rows: with stride and dilation these are
-   not neighbours, but `spacing` rows apart, and meet the same input row through filter rows `shift` apart.
-   Filters are packed [filter][tap]. */
+   The input of a plane is laid out with its padding as [phase of w][row][column], or read where it stands. A pass
+   computes M output rows that share input rows: with stride and dilation these are not neighbours, but `spacing` rows
+   apart, and meet the same input row through filter rows `shift` apart. Filters are packed [filter][tap]. */
 #include "conv2d_depthwise.h"
 
 #include <string.h>
@@ -96,7 +96,8 @@ void cf_band_by_rows(const cf_band *b, int view)
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), lanes = plan->leaves->lanes;
     const int staged = !job->y_plain || y->strides[3] != size;
     const ptrdiff_t g = cf_gcd(h->stride, h->dilation), pitch = cf_round_up(b->cols, lanes) * size;
-    const ptrdiff_t slab_cols = cf_phase_length(w, b->cols), W = cf_phases(w), phase = cf_axis_covered(h, b->rows) * slab_cols;
+    const ptrdiff_t slab_cols = cf_phase_length(w, b->cols), W = cf_phases(w);
+    const ptrdiff_t phase = cf_axis_covered(h, b->rows) * slab_cols;
     const ptrdiff_t x_row = view ? x->strides[2] : slab_cols * size, y_row = staged ? pitch : y->strides[2];
     for (ptrdiff_t s = 0; s < w->size; ++s) b->taps[s] = s % W * phase + s * w->dilation / w->stride;
     for (ptrdiff_t i = 0; i * lanes < b->cols; ++i) b->x_at[i] = cf_max(0, cf_min(i * lanes, b->cols - lanes));

@@ -14,8 +14,8 @@
 /* The smallest task (one row, one vector tile) must leave room for others in the second-level cache. */
 #define SMALLEST_SLAB_BYTES (256 << 10)
 
-/* Whether channels are laid out side by side, pixel by pixel: so a tile that reads pixels one by one touches fewer cache
-   lines. From planes it takes a vector of channels to do so by squares. */
+/* Whether channels are laid out side by side, pixel by pixel: so a tile that reads pixels one by one touches fewer
+   cache lines. From planes it takes a vector of channels to do so by squares. */
 static int is_by_pixels(const cf_conv2d_plan *plan)
 {
     return plan->filters_are_vectors && (plan->channels_last || plan->block_channels >= plan->leaves->lanes);

@@ -12,7 +12,8 @@ static const cf_tile_shape *best_tile(const cf_tile_shape *shapes, ptrdiff_t K, 
     const cf_tile_shape *best = shapes;
     ptrdiff_t least = PTRDIFF_MAX;
     for (const cf_tile_shape *s = shapes; s->M != 0; ++s) {
-        const ptrdiff_t panel = lanes_or_zero == 0 ? s->M : s->V * lanes_or_zero, computed = cf_round_up(cf_max(K, 1), panel);
+        const ptrdiff_t panel = lanes_or_zero == 0 ? s->M : s->V * lanes_or_zero;
+        const ptrdiff_t computed = cf_round_up(cf_max(K, 1), panel);
         /* A fiftieth more work is cheaper than a narrower panel, an eighth than a tile of fewer sums. */
         if (computed < least - least / (s->M * s->V < best->M * best->V ? 8 : 50)) best = s, least = computed;
     }
@@ -34,8 +35,9 @@ void cf_conv2d_shape_panels(cf_conv2d_plan *plan)
     }
     plan->exact_blocks =
         plan->blocks > CF_BLOCKS_PLAIN && (plan->compute == CF_COMPUTE_F32 || plan->compute == CF_COMPUTE_F64);
-    plan->packed_bytes = (size_t)cf_mul(cf_mul(plan->shape.groups, plan->panels * plan->panel),
-                                        cf_mul(cf_mul(plan->C, plan->taps), (ptrdiff_t)cf_compute_bytes(plan->compute)));
+    const ptrdiff_t filters = cf_mul(plan->shape.groups, plan->panels * plan->panel);
+    plan->packed_bytes = (size_t)cf_mul(cf_mul(filters, cf_mul(plan->C, plan->taps)),
+                                        (ptrdiff_t)cf_compute_bytes(plan->compute));
 }
 
 void cf_conv2d_shape_filters(cf_conv2d_plan *plan)
@@ -64,8 +66,10 @@ static void pack_panels(const void *context, ptrdiff_t task, char *workspace)
     (void)workspace;
     const pack_job *job = context;
     const cf_conv2d_plan *plan = job->raw.plan;
-    const ptrdiff_t tasks = cf_ceil_div(plan->panels, job->panels), g = task / tasks, first = task % tasks * job->panels;
-    const ptrdiff_t term = plan->panel * (ptrdiff_t)cf_compute_bytes(plan->compute), panel_bytes = plan->C * plan->taps * term;
+    const ptrdiff_t tasks = cf_ceil_div(plan->panels, job->panels), g = task / tasks;
+    const ptrdiff_t first = task % tasks * job->panels;
+    const ptrdiff_t term = plan->panel * (ptrdiff_t)cf_compute_bytes(plan->compute);
+    const ptrdiff_t panel_bytes = plan->C * plan->taps * term;
     char *to = job->packed + (g * plan->panels + first) * panel_bytes;
     for (ptrdiff_t b = 0; b < plan->blocks; ++b) {
         const cf_term_block block = cf_conv2d_block(plan, b);

@@ -96,7 +96,8 @@ static int has_vectors(const cf_raw_filters *raw, const cf_term_block *block)
     default: INTERLEAVE(TYPE, panel);                 \
     }
 
-static void pack_filters(const cf_raw_filters *raw, const cf_term_block *block, const char *w, ptrdiff_t filters, char *to)
+static void pack_filters(const cf_raw_filters *raw, const cf_term_block *block, const char *w, ptrdiff_t filters,
+                         char *to)
 {
     const cf_conv2d_plan *plan = raw->plan;
     const ptrdiff_t panel = plan->panel, size = (ptrdiff_t)cf_compute_bytes(plan->compute);
@@ -241,5 +242,6 @@ void cf_conv2d_pack_block(const cf_raw_filters *raw, ptrdiff_t g, ptrdiff_t firs
     else if (has_channels(raw, block))
         pack_channels(raw, block, w, done = whole, panel_bytes, to);
     if (done < panels)
-        pack_terms(raw, block, w + done * panel * strides[0], count - done * panel, panel_bytes, to + done * panel_bytes);
+        pack_terms(raw, block, w + done * panel * strides[0], count - done * panel, panel_bytes,
+                   to + done * panel_bytes);
 }

@@ -119,7 +119,7 @@ static cf_status exchange_channels(const cf_array *w, ptrdiff_t groups, cf_array
     return CF_OK;
 }
 
-#define GROUP_TAPS_MIN ((ptrdiff_t)1 << 14) /* exchanging the channels of so many takes longer than a call for a group */
+#define GROUP_TAPS_MIN ((ptrdiff_t)1 << 14) /* exchanging the channels of so many takes longer than calls by group */
 
 static cf_status group_by_group(const cf_conv2d_options *options, const cf_array *grad, const cf_array *w,
                                 cf_vector bias, const cf_array *dx)

@@ -2,8 +2,8 @@
    rows: both phases of a row are computed together and woven into each other, because elements of one phase alone could
    only be stored one by one.
 
-   A task owns one plane. Its grad is laid out with zeros around; every tap is then a shift of it. Terms are in the order
-   of the phases' forward convolutions (conv2d_input_grad.c): so are the bits. */
+   A task owns one plane. Its grad is laid out with zeros around; every tap is then a shift of it. Terms are in the
+   order of the phases' forward convolutions (conv2d_input_grad.c): so are the bits. */
 #include "dispatch.h"
 #include "input_grad.h"
 #include "parallel.h"

@@ -29,8 +29,8 @@ static void zero(char *to, ptrdiff_t pitch, ptrdiff_t rows, ptrdiff_t count, ptr
             for (ptrdiff_t i = 0; i < count; ++i) memset(to + 8 * i, 0, 8);
 }
 
-/* The cells of a span that stand beside the array, of `rows` rows of x, `row_step` bytes apart, the first of which begins
-   at `row`. */
+/* The cells of a span that stand beside the array, of `rows` rows of x, `row_step` bytes apart, the first of which
+   begins at `row`. */
 static void pad(const cf_conv2d_job *job, const char *row, ptrdiff_t row_step, ptrdiff_t rows,
                 const cf_conv2d_span *span, char *to)
 {
@@ -65,7 +65,8 @@ static void copy(const cf_conv2d_job *job, const char *row, ptrdiff_t row_step, 
         for (ptrdiff_t i = 0; i < rows; ++i) job->load(to + i * span->count * size, row + i * row_step, step, cells);
 }
 
-void cf_conv2d_load_span(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, const cf_conv2d_span *span, void *dst)
+void cf_conv2d_load_span(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, const cf_conv2d_span *span,
+                         void *dst)
 {
     const cf_conv2d_plan *plan = job->plan;
     const ptrdiff_t source = cf_source_index(row, plan->shape.h.in, plan->padding_mode);

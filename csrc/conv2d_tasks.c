@@ -59,7 +59,7 @@ static int fits(const cf_conv2d_plan *plan)
 }
 
 /* The largest task that fits: all filters of a group if a block of them does, then as many rows, then columns. A task
-   that is a whole image takes more filters, if there is room for their outputs: its input is then laid out less often. */
+   that is a whole image takes more filters, if there is room for their outputs: so its input is laid out less often. */
 static void size_task(cf_conv2d_plan *plan)
 {
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
@@ -103,7 +103,8 @@ static void count_tasks(cf_conv2d_plan *plan)
 static void balance(cf_conv2d_plan *plan)
 {
     const int threads = plan->threads;
-    for (int step = 1; step < 2 * threads && plan->tasks < TASKS_PER_THREAD * threads && plan->tasks % threads != 0; ++step) {
+    for (int step = 1; step < 2 * threads; ++step) {
+        if (plan->tasks >= TASKS_PER_THREAD * threads || plan->tasks % threads == 0) return;
         const ptrdiff_t filters = plan->panels_each * plan->panel * plan->taps;
         const int by_rows = plan->rows >= 2 * plan->tile->V && plan->rows * plan->cols > filters;
         if (plan->panels_each > 1 && !by_rows)

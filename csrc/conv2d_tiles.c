@@ -150,7 +150,7 @@ static void place_pixels(const cf_conv2d_job *job, const cf_conv2d_task *task, c
         for (ptrdiff_t i = 0; i < count; ++i) parts->y_row[i] = i * out->ld;
 }
 
-/* The last panel may hold fewer filters than a tile computes: a tile that may not write past them into y writes here. */
+/* The last panel may hold fewer filters than a tile computes: one that may not write past them into y writes here. */
 static void copy_tail(const cf_conv2d_plan *plan, const cf_tile *tile, ptrdiff_t pixels, const ptrdiff_t *y_row,
                       const ptrdiff_t *y_col, ptrdiff_t filters, char *y)
 {
@@ -244,7 +244,8 @@ static void sweep(const cf_conv2d_job *job, const cf_conv2d_task *task, const pi
     const char *next_block = s.w + (s.tile.last ? 0 : block.terms * filters);
     s.tile.ahead_step = cf_ceil_div(filters, cf_ceil_div(out->places.count, plan->tile->M));
     for (ptrdiff_t panel = 0; panel < task->panels; ++panel) {
-        if (job->raw != NULL) cf_conv2d_pack_block(job->raw, task->g, task->panel + panel, 1, &block, 0, parts->filters);
+        if (job->raw != NULL)
+            cf_conv2d_pack_block(job->raw, task->g, task->panel + panel, 1, &block, 0, parts->filters);
         s.tile.ahead = panel + 1 < task->panels ? s.w + (panel + 1) * s.panel_bytes : next_block;
         run_panel(&s, panel);
     }

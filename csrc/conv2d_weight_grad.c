@@ -16,7 +16,7 @@
 
 #include <stdint.h>
 
-#define TASK_TERMS 288         /* (c, r, s) of a task, unless one channel has more: each packed number is used so often */
+#define TASK_TERMS 288         /* (c, r, s) of a task, or all of a channel: each packed number is used so often */
 #define TASK_BYTES (128 << 10) /* of sums (twice that with their errors): a second-level cache has 512 KiB */
 #define COPY_BYTES (128 << 10) /* of padded input */
 #define TASKS_PER_THREAD 4     /* as many as even out unequal threads */
@@ -65,7 +65,8 @@ static void size_tasks(cf_weight_grad *job, int threads)
     job->taps = taps > CF_TAPS_MAX ? TASK_TERMS : taps;
     job->channels = cf_max(1, cf_min(window->C, TASK_TERMS / job->taps));
     job->plane = copied_plane(job);
-    if (!job->view) job->channels = cf_max(1, cf_min(job->channels, COPY_BYTES / cf_mul(job->plane, job->images * size)));
+    const ptrdiff_t channel = cf_mul(job->plane, job->images * size);
+    if (!job->view) job->channels = cf_max(1, cf_min(job->channels, COPY_BYTES / channel));
     job->panels = cf_max(1, cf_min(window->panels, TASK_BYTES / (job->channels * job->taps * window->panel * size)));
     for (;;) {
         job->channel_tasks = cf_ceil_div(window->C, job->channels);

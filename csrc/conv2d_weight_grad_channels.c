@@ -64,7 +64,8 @@ static void copy_phase(const channels *plan, const char *plane, ptrdiff_t row, p
                     end - begin, count, to + begin * pixel);
 }
 
-static void copy_block(const channels *plan, const cf_pixel_block *block, ptrdiff_t c, ptrdiff_t count, char *x, char *g)
+static void copy_block(const channels *plan, const cf_pixel_block *block, ptrdiff_t c, ptrdiff_t count, char *x,
+                       char *g)
 {
     const cf_weight_grad *job = plan->job;
     const cf_axis *h = &job->window.shape.h, *w = &job->window.shape.w;
@@ -155,7 +156,8 @@ cf_status cf_weight_grad_channels(cf_weight_grad *job, int threads)
     const cf_conv2d_plan *window = &job->window;
     const cf_axis *h = &window->shape.h, *w = &window->shape.w;
     if (!applies(window)) return CF_NOT_APPLICABLE;
-    channels plan = {.job = job, .x = source_of(&job->x, window->compute), .grad = source_of(&job->grad, window->compute),
+    channels plan = {.job = job, .x = source_of(&job->x, window->compute),
+                     .grad = source_of(&job->grad, window->compute),
                      .lanes = window->leaves->lanes, .size = (ptrdiff_t)cf_compute_bytes(window->compute)};
     job->images = 1;
     job->cols = cf_ceil_div(w->out, cf_ceil_div(w->out, ROW_PIXELS));

@@ -1,10 +1,10 @@
 /* conv2d_weight_grad_narrow.c — the weight gradient of groups that have fewer filters than a vector has lanes, first of
    all depthwise ones: dot products of rows of grad with shifted rows of x, vectors along the rows.
 
-   A task owns one channel c of a group and goes through all images, some rows at a time: rows of x are copied with their
-   padding and by phase (column mod stride), so that every tap is a shift; rows of grad are copied with zeros up to a
-   whole vector. Every number is then used R * S times from the first-level cache. Sums of BLOCK_VECTORS vectors are
-   added up in float64 (integers: in 64 bits, which wrap), in a fixed order. */
+   A task owns one channel c of a group and goes through all images, some rows at a time: rows of x are copied with
+   their padding and by phase (column mod stride), so that every tap is a shift; rows of grad are copied with zeros up
+   to a whole vector. Every number is then used R * S times from the first-level cache. Sums of BLOCK_VECTORS vectors
+   are added up in float64 (integers: in 64 bits, which wrap), in a fixed order. */
 #include "parallel.h"
 #include "weight_grad.h"
 #include "workspace.h"
@@ -16,7 +16,7 @@
 #define ROW_VECTORS 64    /* less than CF_CHAIN */
 #define LANES_MAX 16
 #define DOTS_MAX 9
-#define COPY_BYTES_MAX ((ptrdiff_t)1 << 20) /* of x and of grad each; filters more spread than this take the other way */
+#define COPY_BYTES_MAX ((ptrdiff_t)1 << 20) /* of x and of grad each; filters more spread go the other way */
 
 typedef struct {
     double real;
@@ -75,7 +75,8 @@ static void copy_grad(const narrow *plan, const cf_pixel_block *block, ptrdiff_t
 {
     const cf_weight_grad *job = plan->job;
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(job->window.compute), *strides = job->grad.strides;
-    const char *row = job->grad.data + block->n * strides[0] + k * strides[1] + block->p * strides[2] + block->q * strides[3];
+    const char *row = job->grad.data + block->n * strides[0] + k * strides[1] + block->p * strides[2] +
+                      block->q * strides[3];
     for (ptrdiff_t p = 0; p < block->rows; ++p, row += strides[2], to += plan->g_row * size) {
         job->load(to, row, strides[3], block->cols);
         memset(to + block->cols * size, 0, (size_t)((plan->g_row - block->cols) * size));
@@ -114,7 +115,8 @@ static void add_block(const narrow *plan, const cf_pixel_block *block, const cha
         while (size->M > window->taps - t) ++size;
         for (ptrdiff_t m = 0; m < size->M; ++m) {
             const ptrdiff_t across = (t + m) % w->size * w->dilation;
-            cells[m] = (t + m) / w->size * h->dilation * plan->x_row + across % w->stride * plan->phase + across / w->stride;
+            cells[m] = (t + m) / w->size * h->dilation * plan->x_row + across % w->stride * plan->phase +
+                       across / w->stride;
         }
         size->run(&dot);
         add_lanes(window->compute, sums, size->M, lanes, totals + t);
@@ -165,7 +167,8 @@ cf_status cf_weight_grad_narrow(cf_weight_grad *job, int threads)
     job->cols = cf_min(w->out, ROW_VECTORS * lanes);
     job->rows = cf_min(h->out, cf_max(1, BLOCK_VECTORS / cf_ceil_div(job->cols, lanes)));
     job->blocks = cf_count_blocks(job);
-    narrow plan = {.job = job, .phases = cf_min(w->stride, cf_axis_reach(w) + 1), .x_rows = cf_axis_covered(h, job->rows)};
+    narrow plan = {.job = job, .phases = cf_min(w->stride, cf_axis_reach(w) + 1),
+                   .x_rows = cf_axis_covered(h, job->rows)};
     plan.g_row = cf_round_up(job->cols, lanes);
     plan.plain = cf_is_plain(&job->x, window->compute) && job->x.strides[3] == (ptrdiff_t)size &&
                  window->padding_mode == CF_MODE_CONSTANT;

@@ -111,7 +111,8 @@ static void pack_panel(const cf_weight_grad *job, const weight_task *task, const
                               (block->p + p) * strides[2] + block->q * strides[3], count, cols, to);
 }
 
-static void add_block(const cf_weight_grad *job, const weight_task *task, const cf_pixel_block *block, int first, int last)
+static void add_block(const cf_weight_grad *job, const weight_task *task, const cf_pixel_block *block, int first,
+                      int last)
 {
     static const float no_bias[CF_GRAD_PANEL_MAX];
     const cf_conv2d_plan *window = &job->window;
@@ -149,7 +150,8 @@ static void turn(const cf_leaves *leaves, ptrdiff_t size, const char *from, ptrd
     if (count == lanes)
         for (; i + lanes <= terms; i += lanes) leaves->transpose(from + i * panel * size, panel, to + i * size, terms);
     for (; i < terms; ++i)
-        for (ptrdiff_t k = 0; k < count; ++k) memcpy(to + (k * terms + i) * size, from + (i * panel + k) * size, (size_t)size);
+        for (ptrdiff_t k = 0; k < count; ++k)
+            memcpy(to + (k * terms + i) * size, from + (i * panel + k) * size, (size_t)size);
 }
 
 /* Sums [(c, r, s)][k] of `count` filters to dw: runs along k where filters stand side by side, else along (c, r, s). */

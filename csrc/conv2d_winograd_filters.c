@@ -105,5 +105,6 @@ void cf_winograd_pack(const cf_conv2d_plan *plan, const cf_array *w, char *packe
     const ptrdiff_t panels = plan->shape.groups * plan->panels;
     const double filters = (double)plan->shape.K * (double)plan->C;
     cf_conv2d_pack_filters(plan, w, (char *)job.f.plain);
-    cf_parallel_for(panels, cf_threads_for(filters / TRANSFORMED_PER_MICROSECOND, panels), transform_panel, &job, NULL, 0);
+    const int threads = cf_threads_for(filters / TRANSFORMED_PER_MICROSECOND, panels);
+    cf_parallel_for(panels, threads, transform_panel, &job, NULL, 0);
 }

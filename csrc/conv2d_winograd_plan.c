@@ -13,7 +13,7 @@
 
 /* Winograd tiles of a task, whole register tiles of five and six pixels: enough that filters from the third-level
    cache or from beyond keep up with the products. 18 took 1.04 of the time with 320 and 512 channels, 48 as much as 30.
-   V then exceeds a second-level cache of 512 KiB from 120 channels on, which costs less than filters read more often. */
+   V then exceeds a second-level cache of 512 KiB from 120 channels on, but filters read more often cost more. */
 #define TILES 30
 #define V_BYTES_MAX (16 << 20) /* beyond, there are too many channels for this algorithm */
 /* M of so many filters is transformed back before it grows: 256->256 at 56x56 and 512->512 at 28x28 in 0.9 of the time,

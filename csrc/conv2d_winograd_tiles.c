@@ -1,8 +1,8 @@
 /* conv2d_winograd_tiles.c — the two ends of a task of the algorithm "winograd": input cells to V, M to outputs.
 
-   Tiles overlap by taps - 1 cells. Neighbours in a row of tiles are laid out together, as a strip; their outputs meet in
-   the stage [outputs][col][filter of a panel] on the way to y. Where the channels of a pixel stand side by side, whole
-   tiles inside the image are read from x, and written to y, without either. */
+   Tiles overlap by taps - 1 cells. Neighbours in a row of tiles are laid out together, as a strip; their outputs meet
+   in the stage [outputs][col][filter of a panel] on the way to y. Where the channels of a pixel stand side by side,
+   whole tiles inside the image are read from x, and written to y, without either. */
 #include "conv2d_winograd.h"
 
 #include "geometry.h"
@@ -67,8 +67,8 @@ static void turn(const cf_winograd_work *w, const float *from, ptrdiff_t from_st
 
 /* Input */
 
-/* A strip is [cells][col][channel], some channels at a time: `row` elements from one row of cells to the next. Pixels of
-   few columns leave room for more channels at a time. */
+/* A strip is [cells][col][channel], some channels at a time: `row` elements from one row of cells to the next. Pixels
+   of few columns leave room for more channels at a time. */
 typedef struct {
     ptrdiff_t cols, channels, row;
 } strip_shape;

@@ -22,7 +22,8 @@ int cf_quota_cpus(void)
         if (fscanf(file, "%lf %lf", &quota, &period) != 2) quota = -1;
         fclose(file);
     } else {
-        FILE *q = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "r"), *p = fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "r");
+        FILE *q = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "r");
+        FILE *p = fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "r");
         if (q == NULL || p == NULL || fscanf(q, "%lf", &quota) != 1 || fscanf(p, "%lf", &period) != 1) quota = -1;
         if (q != NULL) fclose(q);
         if (p != NULL) fclose(p);

@@ -185,7 +185,8 @@ ptrdiff_t cf_source_index(ptrdiff_t i, ptrdiff_t size, cf_padding_mode mode)
     if (mode == CF_MODE_CONSTANT) return -1;
     if (mode == CF_MODE_EDGE) return i < 0 ? 0 : size - 1;
     /* The others repeat with a period: wrap n, symmetric 2n (there and back), reflect 2n - 2 (ends stand once). */
-    const ptrdiff_t period = mode == CF_MODE_WRAP ? size : mode == CF_MODE_SYMMETRIC ? 2 * size : cf_max(1, 2 * size - 2);
+    const ptrdiff_t mirrored = mode == CF_MODE_SYMMETRIC ? 2 * size : cf_max(1, 2 * size - 2);
+    const ptrdiff_t period = mode == CF_MODE_WRAP ? size : mirrored;
     ptrdiff_t j = i % period;
     if (j < 0) j += period;
     if (j < size) return j;

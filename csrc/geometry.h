@@ -14,7 +14,10 @@ static inline ptrdiff_t cf_ceil_div(ptrdiff_t a, ptrdiff_t b) { return a / b + (
 static inline ptrdiff_t cf_round_up(ptrdiff_t a, ptrdiff_t b) { return cf_ceil_div(a, b) * b; }
 
 /* Steps that begin within `length` cells; none if it is negative. */
-static inline ptrdiff_t cf_steps(ptrdiff_t length, ptrdiff_t step) { return length > 0 ? cf_ceil_div(length, step) : 0; }
+static inline ptrdiff_t cf_steps(ptrdiff_t length, ptrdiff_t step)
+{
+    return length > 0 ? cf_ceil_div(length, step) : 0;
+}
 
 /* Cells that a resolved window reaches beyond its first, and that `outputs` neighbouring windows see. */
 static inline ptrdiff_t cf_axis_reach(const cf_axis *axis) { return axis->dilation * (axis->size - 1); }

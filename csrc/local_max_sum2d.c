@@ -2,8 +2,8 @@
 
      y[n,c,h,w] = sum over the window around (h, w) of x   if x[n,c,h,w] is the window's maximum or that is NaN, else 0
 
-   where windows are clipped at the border. Maxima and sums of a tile are formed by windows.c, in the dtype of y, and meet
-   row by row: nothing of the size of the plane is kept.
+   where windows are clipped at the border. Maxima and sums of a tile are formed by windows.c, in the dtype of y, and
+   meet row by row: nothing of the size of the plane is kept.
 
    The caller guarantees odd sizes and a y of the shape of x, of its dtype or, for integers, of int32 or int64, which
    overlaps no input. */
@@ -97,7 +97,8 @@ cf_status cf_local_max_sum2d(const ptrdiff_t size[2], int channels_last, const c
     const size_t each = (tile + (size_t)windows + CF_ALIGNMENT - 1) / CF_ALIGNMENT * CF_ALIGNMENT;
     const double cells = (double)x->shape[0] * (double)x->shape[1] * (double)x->shape[2] * (double)x->shape[3];
     int threads = cf_threads_for(cells / CELLS_PER_MICROSECOND, tasks);
-    if (each * (size_t)threads > CF_WORKSPACE_BYTES_MAX) threads = (int)cf_max(1, (ptrdiff_t)(CF_WORKSPACE_BYTES_MAX / each));
+    const ptrdiff_t most = cf_max(1, (ptrdiff_t)(CF_WORKSPACE_BYTES_MAX / each));
+    if (threads > most) threads = (int)most;
     char *workspace = cf_acquire(each * (size_t)threads);
     if (workspace == NULL) return CF_NO_MEMORY;
     cf_parallel_for(tasks, threads, run, &j, workspace, each);

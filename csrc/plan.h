@@ -186,7 +186,8 @@ typedef struct {
 cf_conv2d_span cf_conv2d_span_of(const cf_conv2d_plan *plan, ptrdiff_t first, ptrdiff_t step, ptrdiff_t count);
 
 /* dst[i] = column i of the span in row `row` of channel plane `plane` of x, padding included. */
-void cf_conv2d_load_span(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, const cf_conv2d_span *span, void *dst);
+void cf_conv2d_load_span(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, const cf_conv2d_span *span,
+                         void *dst);
 /* The same for a span that is used once: dst[i] = cell (row, first + i * step); i < count. */
 void cf_conv2d_load_row(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, ptrdiff_t first, ptrdiff_t step,
                         ptrdiff_t count, void *dst);

@@ -153,8 +153,8 @@ static void one_of_plane(const job *j, const char *plane, ptrdiff_t p, ptrdiff_t
         put_mean(windows, sum, divisor_of(windows, p, q), to);
     else {
         memcpy(to, best, (size_t)size);
-        settle_zero(windows, plane + rows.begin * windows->x->strides[2] + cols.begin * windows->x->strides[3], rows, cols,
-                    to);
+        settle_zero(windows, plane + rows.begin * windows->x->strides[2] + cols.begin * windows->x->strides[3], rows,
+                    cols, to);
     }
 }
 

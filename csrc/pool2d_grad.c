@@ -202,7 +202,8 @@ static cf_status run(pool_grad *job)
     const size_t each = (bytes + CF_ALIGNMENT - 1) / CF_ALIGNMENT * CF_ALIGNMENT;
     const double cells = (double)planes * (double)job->h.out * (double)job->w.out * (double)(job->h.size * job->w.size);
     int threads = cf_threads_for(cells / CELLS_PER_MICROSECOND, tasks);
-    if ((size_t)threads > CF_WORKSPACE_BYTES_MAX / each) threads = (int)cf_max(1, (ptrdiff_t)(CF_WORKSPACE_BYTES_MAX / each));
+    const ptrdiff_t most = cf_max(1, (ptrdiff_t)(CF_WORKSPACE_BYTES_MAX / each));
+    if (threads > most) threads = (int)most;
     char *workspace = cf_acquire(each * (size_t)threads);
     if (workspace == NULL) return CF_NO_MEMORY;
     cf_parallel_for(tasks, threads, run_band, job, workspace, each);

@@ -16,7 +16,7 @@ typedef struct {
     cf_conv2d_job source;  /* of x, for cf_conv2d_load_row */
     cf_load_run load;      /* of grad */
     cf_store_run store;
-    int view, by_cells, exact;                       /* x is read in place; see copied_plane; blocks added without loss */
+    int view, by_cells, exact;                       /* x read in place; see copied_plane; blocks added without loss */
     ptrdiff_t images, rows, cols, blocks;            /* pixels of a block, and how many blocks there are */
     ptrdiff_t channels, taps, panels;                /* of a task */
     ptrdiff_t channel_tasks, tap_tasks, panel_tasks; /* of a group */

@@ -16,7 +16,7 @@
 static void fill(char *to, uint64_t bits, ptrdiff_t n, ptrdiff_t size) { cf_fill_cells(to, size, bits, n, 1, size); }
 
 /* Runs of `count` elements of a, `step` apart, at every place of a line of `length`; b, c and sum are as long, and c
-   may be a itself. A maximum may see a cell twice: it is left to be made of two shorter runs, `second` elements apart. */
+   may be a itself. A maximum may see a cell twice: it is left to be two shorter runs, `second` elements apart. */
 static const char *widen(const cf_windows *windows, const char *a, char *b, char *c, char *sum, ptrdiff_t count,
                          ptrdiff_t step, ptrdiff_t length, ptrdiff_t *second)
 {
@@ -88,8 +88,8 @@ static void widen_rows(const tile *t, ptrdiff_t count)
     }
 }
 
-/* Rows of windows on their way, `pitch` elements apart: of each, `count` rows of elements at from + taps are still to be
-   reduced, or one that is. */
+/* Rows of windows on their way, `pitch` elements apart: of each, `count` rows of elements at from + taps are still to
+   be reduced, or one that is. */
 typedef struct {
     const char *from;
     ptrdiff_t pitch;

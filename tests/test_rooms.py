@@ -22,6 +22,7 @@ DRIVERS = sorted(CSRC.glob("*.c"))
 PYTHON_FILES = sorted(path for room in ("src", "tests", "benchmarks") for path in (ROOT / room).rglob("*.py"))
 
 LEAF_LINES, DRIVER_LINES, FUNCTION_LINES, PYTHON_LINES = 250, 300, 60, 400
+LINE_CHARACTERS = 120  # of C; ruff holds Python to it
 
 pytestmark = pytest.mark.skipif(not CSRC.is_dir(), reason="reads the sources, which are not here")
 
@@ -204,6 +205,10 @@ def test_files_are_short():
     assert not longer_than(LEAF_LINES, LEAVES)
     assert not longer_than(DRIVER_LINES, DRIVERS)
     assert not longer_than(PYTHON_LINES, PYTHON_FILES)
+
+
+def test_lines_are_short():
+    assert not offences(rf"^.{{{LINE_CHARACTERS + 1}}}", C_FILES, Path.read_text)
 
 
 def c_functions(path):

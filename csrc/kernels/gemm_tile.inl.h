@@ -1,7 +1,7 @@
 /* gemm_tile.inl.h — register tiles of a convolution or matrix product; the contract is cf_tile in table.h.
 
-   The M x V accumulators stay in registers over a chain of terms; each term costs V vector loads, M broadcasts and M * V
-   multiply-adds, so a tile is as large as the register file allows. The input is found through a table of offsets
+   The M x V accumulators stay in registers over a chain of terms; each term costs V vector loads, M broadcasts and
+   M * V multiply-adds, so a tile is as large as the register file allows. The input is found through a table of offsets
    (`taps`), one per term: stride, dilation, phases and im2col are all just other tables. Vectors of filters that the
    next tiles read come into the second-level cache meanwhile, at no cost: a load has room beside the multiply-adds. */
 

@@ -1,4 +1,4 @@
-/* row_pairs.inl.h — a row whose even and odd elements are sums of their own; the contract is cf_row_pairs in table.h. */
+/* row_pairs.inl.h — a row whose even and odd elements are sums of their own; contract: cf_row_pairs in table.h. */
 
 /* a0 b0 a1 b1 ...: the lower half of it, or the upper one. */
 static inline __attribute__((always_inline)) vec CF_NAME(interleave)(vec a, vec b, const int upper)

@@ -181,8 +181,8 @@ typedef struct {
    16 * 2e-8 of the sum, in each direction of the window. */
 #define CF_SUM_CHAIN 16
 
-/* to[row * to_row + i] = reduction over t < count of from[row * from_row + taps[t] + i], divided by `divisor` if it is a
-   sum, for row < rows, i < n; count >= 1. Rows of a plane, steps along a row and phases are all just other taps. */
+/* to[row * to_row + i] = reduction over t < count of from[row * from_row + taps[t] + i], divided by `divisor` if it is
+   a sum, for row < rows, i < n; count >= 1. Rows of a plane, steps along a row and phases are all just other taps. */
 typedef struct {
     void *to;
     const void *from;
@@ -203,8 +203,8 @@ typedef struct {
     void (*run)(void *to, const void *from, ptrdiff_t n);
     /* to[phase * pitch + i] = from[i * stride + phase] for phase < phases and i < n; reads from[0 .. n * stride). */
     void (*split)(void *to, ptrdiff_t pitch, const void *from, ptrdiff_t stride, ptrdiff_t phases, ptrdiff_t n);
-    /* to[i] = reduction over t < count and s < size of from[taps[t] + 2 * i + s], divided as above; size is 2, or 3 with
-       count 1. Reads two elements beyond the last window of 3. */
+    /* to[i] = reduction over t < count and s < size of from[taps[t] + 2 * i + s], divided as above; size is 2, or 3
+       with count 1. Reads two elements beyond the last window of 3. */
     void (*halves)(void *to, const void *from, const ptrdiff_t *taps, ptrdiff_t count, ptrdiff_t size, ptrdiff_t n,
                    double divisor);
     /* Maxima only: the place of the first maximum of n >= 1 neighbours. */

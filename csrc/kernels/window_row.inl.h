@@ -194,9 +194,9 @@ static void CF_NAME(split)(void *to, ptrdiff_t pitch, const void *from, ptrdiff_
 }
 
 /* Windows of two or three columns at stride 2: columns are reduced, split and combined in registers. */
-static inline __attribute__((always_inline)) void CF_NAME(halves_row)(CF_REAL *restrict y, const CF_REAL *x,
-                                                                      const ptrdiff_t *taps, const ptrdiff_t count,
-                                                                      const ptrdiff_t size, ptrdiff_t n, CF_REAL divisor)
+static inline __attribute__((always_inline)) void CF_NAME(halves_row)(
+    CF_REAL *restrict y, const CF_REAL *x, const ptrdiff_t *taps, const ptrdiff_t count, const ptrdiff_t size,
+    ptrdiff_t n, CF_REAL divisor)
 {
     typedef __typeof__((vec){0} < (vec){0}) mask;
     mask even, odd;
@@ -231,7 +231,8 @@ static void CF_NAME(halves)(void *to, const void *from, const ptrdiff_t *taps, p
 }
 
 static const cf_window_leaves CF_NAME(leaves) = {
-    .lanes = LANES, .block = CF_NAME(block), .taps = CF_NAME(taps), .run = CF_NAME(run), .split = CF_NAME(split), .halves = CF_NAME(halves),
+    .lanes = LANES, .block = CF_NAME(block), .taps = CF_NAME(taps), .run = CF_NAME(run), .split = CF_NAME(split),
+    .halves = CF_NAME(halves),
 #if CF_MAXIMUM
     .first = CF_NAME(first), .places = CF_PLACES,
 #endif
