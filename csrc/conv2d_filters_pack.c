@@ -54,15 +54,17 @@ static void pack_rows(const cf_raw_filters *raw, const cf_term_block *block, con
 }
 
 /* Of `lanes` filters: the numbers from[0, count), which stand side by side in each, become terms `to_term` elements
-   apart. By squares, the last of which overlaps the one before; count >= lanes. */
+   apart. By squares, the last of which may overlap the one before; count >= lanes. 3x3, 5x5 and 7x7 taps leave one of
+   eight over: for that a square would be too much. */
 static void turn(const cf_raw_filters *raw, const char *from, ptrdiff_t count, char *to, ptrdiff_t to_term)
 {
-    const cf_leaves *leaves = raw->plan->leaves;
-    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(raw->plan->compute), filter = raw->w->strides[0] / size;
-    for (ptrdiff_t i = 0; i < count; i += leaves->lanes) {
-        const ptrdiff_t at = cf_min(i, count - leaves->lanes);
-        leaves->transpose(from + at * size, filter, to + at * to_term * size, to_term);
+    const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(raw->plan->compute), lanes = raw->plan->leaves->lanes;
+    const ptrdiff_t filter = raw->w->strides[0], last = count % lanes == 1 ? count - 1 : count;
+    for (ptrdiff_t i = 0; i < last; i += lanes) {
+        const ptrdiff_t at = cf_min(i, count - lanes);
+        raw->plan->leaves->transpose(from + at * size, filter / size, to + at * to_term * size, to_term);
     }
+    if (last < count) raw->load(to + last * to_term * size, from + last * size, filter, lanes);
 }
 
 /* All terms of a block stand side by side, and filters are vectors. */
