@@ -39,7 +39,7 @@ static void lay_out_groups(const cf_band *b, const char *image, ptrdiff_t k)
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute), cols = cf_axis_covered(w, b->cols);
     const ptrdiff_t first = k / plan->K * plan->C, end = (k + cf_chunk(plan) - 1) / plan->K * plan->C + plan->C;
     const ptrdiff_t pixel = plan->C * cf_chunk(plan) * size;
-    const cf_conv2d_span span = cf_conv2d_span_of(plan, b->q * w->stride - w->pad_before, 1, cols);
+    const cf_conv2d_span span = cf_conv2d_span_of(w, b->q * w->stride - w->pad_before, 1, cols);
     const cf_row_range r = cf_band_rows(b);
     const char *const plane = image + first * x->strides[1];
     char *to = b->slab;
@@ -66,7 +66,7 @@ static void lay_out_pixels(const cf_band *b, const char *image, ptrdiff_t k)
     const cf_axis *w = &plan->shape.w;
     const ptrdiff_t pixel = cf_chunk(plan) * (ptrdiff_t)cf_compute_bytes(plan->compute);
     const ptrdiff_t cols = cf_axis_covered(w, b->cols);
-    const cf_conv2d_span span = cf_conv2d_span_of(plan, b->q * w->stride - w->pad_before, 1, cols);
+    const cf_conv2d_span span = cf_conv2d_span_of(w, b->q * w->stride - w->pad_before, 1, cols);
     const cf_row_range r = cf_band_rows(b);
     char *to = b->slab;
     for (ptrdiff_t i = 0; i < r.count; ++i, to += cols * pixel)

@@ -18,7 +18,7 @@ static void plan_copies(const cf_band *b)
     for (ptrdiff_t j = 0; j < cf_phases(w); ++j) {
         const ptrdiff_t left = b->q * w->stride - w->pad_before + j * w->dilation % w->stride;
         cf_phase_copy *c = &b->copies[j];
-        c->span = cf_conv2d_span_of(plan, left, w->stride, cols);
+        c->span = cf_conv2d_span_of(w, left, w->stride, cols);
         c->x = (r.top + r.first) * strides[2] + (left + c->span.begin * w->stride) * strides[3];
         c->copy = (cf_row_copy){
             .to = to + (r.first * cols + c->span.begin) * size, .to_row = cols, .from_row = strides[2] / size,

@@ -97,7 +97,7 @@ static void lay_out_planes(const cf_conv2d_job *job, const cf_conv2d_task *task,
     const ptrdiff_t top = task->p * h->stride - h->pad_before, left = task->q * w->stride - w->pad_before;
     const char *source = first_plane(job, task, block);
     for (ptrdiff_t j = 0; j < cols.phases; ++j) {
-        const cf_conv2d_span span = cf_conv2d_span_of(plan, left + j * w->dilation % cols.step, cols.step, cols.length);
+        const cf_conv2d_span span = cf_conv2d_span_of(w, left + j * w->dilation % cols.step, cols.step, cols.length);
         for (ptrdiff_t i = 0; i < rows.phases; ++i) {
             const ptrdiff_t first = top + i * h->dilation % rows.step;
             cf_conv2d_load_planes(job, source, first, rows.step, rows.length, &span, block->channels, plane,
@@ -122,7 +122,7 @@ static void lay_out_pixels(const cf_conv2d_job *job, const cf_conv2d_task *task,
     const ptrdiff_t top = task->p * h->stride - h->pad_before, left = task->q * w->stride - w->pad_before;
     const ptrdiff_t C = plan->block_channels, size = (ptrdiff_t)cf_compute_bytes(plan->compute);
     const char *source = first_plane(job, task, block);
-    const cf_conv2d_span span = cf_conv2d_span_of(plan, left, cols.step, cols.length);
+    const cf_conv2d_span span = cf_conv2d_span_of(w, left, cols.step, cols.length);
     for (ptrdiff_t row = 0; row < rows.length; ++row, slab += cols.length * C * size)
         cf_conv2d_load_pixels(job, source, top + row * rows.step, &span, block->channels, C, slab);
     const ptrdiff_t next_tap = plan->channels_innermost ? block->channels : 1;

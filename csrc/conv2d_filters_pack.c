@@ -212,7 +212,7 @@ static int has_channels(const cf_raw_filters *raw, const cf_term_block *block)
            block->channels >= plan->leaves->lanes;
 }
 
-/* Whether (C, R, S) is one run with the stride of S, in the order the pixels orientation wants. */
+/* Whether all terms of a filter, in the order (c, r, s), are one run with the stride of S. */
 static int one_run(const cf_conv2d_plan *plan, const cf_array *w)
 {
     const ptrdiff_t R = plan->shape.h.size, S = plan->shape.w.size;

@@ -60,7 +60,7 @@ static void lay_out(const cf_conv2d_job *job, const cf_conv2d_task *task, const 
     for (ptrdiff_t c = 0; c < block->channels; ++c, plane += x->strides[1])
         for (ptrdiff_t tap = block->tap; tap < block->tap + block->taps; ++tap) {
             const cf_conv2d_span span =
-                cf_conv2d_span_of(plan, left + tap % w->size * w->dilation, w->stride, task->cols);
+                cf_conv2d_span_of(w, left + tap % w->size * w->dilation, w->stride, task->cols);
             const ptrdiff_t row = top + tap / w->size * h->dilation;
             for (ptrdiff_t p = 0; p < task->rows; ++p, to += task->cols * size)
                 cf_conv2d_load_span(job, plane, row + p * h->stride, &span, to);

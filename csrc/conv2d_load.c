@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static cf_conv2d_span span_of(const cf_axis *axis, ptrdiff_t first, ptrdiff_t step, ptrdiff_t count)
+cf_conv2d_span cf_conv2d_span_of(const cf_axis *axis, ptrdiff_t first, ptrdiff_t step, ptrdiff_t count)
 {
     cf_conv2d_span span = {.first = first, .step = step, .count = count};
     span.begin = first >= 0 ? 0 : cf_min(count, cf_ceil_div(-first, step));
@@ -12,16 +12,12 @@ static cf_conv2d_span span_of(const cf_axis *axis, ptrdiff_t first, ptrdiff_t st
     return span;
 }
 
-cf_conv2d_span cf_conv2d_span_of(const cf_conv2d_plan *plan, ptrdiff_t first, ptrdiff_t step, ptrdiff_t count)
-{
-    return span_of(&plan->shape.w, first, step, count);
-}
-
-/* The first `count` cells of rows that are `pitch` bytes apart. A few are the rule, and not worth a call of memset. */
+/* The first `count` cells of rows that are `pitch` bytes apart. */
+#define FEW_CELLS 4 /* the rule: not worth a call of memset */
 static void zero(char *to, ptrdiff_t pitch, ptrdiff_t rows, ptrdiff_t count, ptrdiff_t size)
 {
     for (const char *const end = to + rows * pitch; to != end && count > 0; to += pitch)
-        if (count > 4)
+        if (count > FEW_CELLS)
             memset(to, 0, (size_t)(count * size));
         else if (size == 4)
             for (ptrdiff_t i = 0; i < count; ++i) memset(to + 4 * i, 0, 4);
@@ -125,7 +121,7 @@ void cf_conv2d_load_planes(const cf_conv2d_job *job, const char *plane, ptrdiff_
             transpose_row(job, plane, first + i * step, span, channels, pitch, to + i * length);
         return;
     }
-    const cf_conv2d_span there = span_of(&job->plan->shape.h, first, step, rows);
+    const cf_conv2d_span there = cf_conv2d_span_of(&job->plan->shape.h, first, step, rows);
     const ptrdiff_t begin = there.begin, end = there.end, row_step = end - begin > 1 ? step * job->x->strides[2] : 0;
     for (ptrdiff_t c = 0; c < channels; ++c, plane += job->x->strides[1], to += pitch * size) {
         for (ptrdiff_t i = 0; i < begin; ++i)
@@ -143,7 +139,7 @@ void cf_conv2d_load_planes(const cf_conv2d_job *job, const char *plane, ptrdiff_
 void cf_conv2d_load_row(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, ptrdiff_t first, ptrdiff_t step,
                         ptrdiff_t count, void *dst)
 {
-    const cf_conv2d_span span = cf_conv2d_span_of(job->plan, first, step, count);
+    const cf_conv2d_span span = cf_conv2d_span_of(&job->plan->shape.w, first, step, count);
     cf_conv2d_load_span(job, plane, row, &span, dst);
 }
 

@@ -89,7 +89,7 @@ static void lay_out_pixels(const cf_winograd_work *w, const cf_winograd_spot *s,
     const cf_axis *h = &w->plan->shape.h, *v = &w->plan->shape.w;
     const ptrdiff_t top = s->p - h->pad_before, left = s->q - v->pad_before, pitch = strip->channels;
     const ptrdiff_t cells = w->plan->winograd->cells, rows_needed = needed(h, top, cells);
-    const cf_conv2d_span span = cf_conv2d_span_of(w->plan, left, v->dilation, needed(v, left, strip->cols));
+    const cf_conv2d_span span = cf_conv2d_span_of(v, left, v->dilation, needed(v, left, strip->cols));
     float *to = cf_floats(w, w->at.strip);
     for (ptrdiff_t i = 0; i < cells; ++i, to += strip->row) {
         const ptrdiff_t there = i < rows_needed ? span.count : 0;

@@ -178,12 +178,12 @@ static inline int cf_is_plain(const cf_array *a, cf_compute compute)
     return plain;
 }
 
-/* Columns first + i * step, i < count, of a padded row: those of [begin, end) stand in the array. */
+/* Cells first + i * step, i < count, of a padded axis: those of [begin, end) stand in the array. */
 typedef struct {
     ptrdiff_t first, step, count, begin, end;
 } cf_conv2d_span;
 
-cf_conv2d_span cf_conv2d_span_of(const cf_conv2d_plan *plan, ptrdiff_t first, ptrdiff_t step, ptrdiff_t count);
+cf_conv2d_span cf_conv2d_span_of(const cf_axis *axis, ptrdiff_t first, ptrdiff_t step, ptrdiff_t count);
 
 /* dst[i] = column i of the span in row `row` of channel plane `plane` of x, padding included. */
 void cf_conv2d_load_span(const cf_conv2d_job *job, const char *plane, ptrdiff_t row, const cf_conv2d_span *span,
