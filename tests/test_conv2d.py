@@ -1,5 +1,7 @@
 """conv2d is its formula: on every instruction set, in both layouts, in float32 and float64, by every algorithm."""
 
+import itertools
+
 import numpy as np
 import pytest
 from conftest import (
@@ -290,6 +292,52 @@ def test_plain_layers_have_a_choice(isa, data_format, rng):
     """Loops over the algorithms that apply are loops over several."""
     x, w, _ = operands(rng, 1, 16, 13, 17, 16, 3, 3, data_format)
     assert {"auto", "direct", "im2col"} <= set(applicable(x, w, data_format=data_format))
+
+
+@needs_winograd
+def test_a_call_is_not_taken_for_the_one_before(isa, rng):
+    """What was decided for a call serves the next one only if it is the same in all that matters."""
+    x, w, bias = operands(rng, 1, 80, 12, 12, 80, 3, 3, "NCHW", make=normal)
+    two = np.concatenate([x, x])
+    calls = {
+        "plain": lambda: conv2d(x, w),
+        "bias": lambda: conv2d(x, w, bias),
+        "two images": lambda: conv2d(two, w),
+        "a smaller image": lambda: conv2d(x[..., :7, :11], w),
+        "fewer channels": lambda: conv2d(x[:, :40], w[:, :40]),
+        "fewer filters": lambda: conv2d(x, w[:3]),
+        "a smaller filter": lambda: conv2d(x, w[..., :2, :1]),
+        "float64": lambda: conv2d(x.astype(np.float64), w),
+        "float16": lambda: conv2d(x.astype(np.float16), w.astype(np.float16)),
+        "channels last": lambda: conv2d(x.transpose(0, 2, 3, 1), w.transpose(2, 3, 1, 0), data_format="NHWC"),
+        "stride": lambda: conv2d(x, w, stride=2),
+        "padding": lambda: conv2d(x, w, padding=1),
+        "reflected padding": lambda: conv2d(x, w, padding=1, padding_mode="reflect"),
+        "dilation": lambda: conv2d(x, w, dilation=2),
+        "groups": lambda: conv2d(x, w[:, :16], groups=5),
+        "activation": lambda: conv2d(x, w, activation="relu"),
+        "high": lambda: conv2d(x, w, precision="high"),
+        "direct": lambda: conv2d(x, w, precision="high", algorithm="direct"),
+        "im2col": lambda: conv2d(x, w, algorithm="im2col"),
+        "winograd": lambda: conv2d(x, w, precision="high", algorithm="winograd"),
+        "a member of winograd": lambda: conv2d(x, w, precision="high", algorithm="F(2x2, 3x3)"),
+        "another instruction set": lambda: on_baseline(isa, lambda: conv2d(x, w)),
+    }
+    alone = {}
+    for name, call in calls.items():
+        conv2d(x[0, 0], w[0, 0])
+        alone[name] = call()
+    for before, after in itertools.permutations(calls, 2):
+        calls[before]()
+        assert_same_bits(calls[after](), alone[after])
+
+
+def on_baseline(isa, call):
+    convfast._core.use_isa(convfast.available_isas()[0])
+    try:
+        return call()
+    finally:
+        convfast._core.use_isa(isa)
 
 
 @needs_winograd

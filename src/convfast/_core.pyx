@@ -88,6 +88,7 @@ cdef int parse_padding(str function, object value, int axes, cf_conv2d_options *
     cdef str form
     cdef ptrdiff_t both[2]
     cdef int axis, side
+    cdef Py_ssize_t n
     if PyUnicode_Check(value):
         found = PADDINGS.get(value.lower())
         if found is None:
@@ -99,9 +100,10 @@ cdef int parse_padding(str function, object value, int axes, cf_conv2d_options *
     form = ("an integer, (h, w), ((top, bottom), (left, right)) or a word" if axes == 2
             else "an integer, (left, right) or a word")
     if is_integer(value):
-        for axis in range(2 - axes, 2):
-            for side in range(2):
-                options.pad[axis][side] = size(function, "padding", value, least, value, form)
+        n = size(function, "padding", value, least, value, form)
+        options.pad[1][0] = options.pad[1][1] = n
+        if axes == 2:
+            options.pad[0][0] = options.pad[0][1] = n
         return 0
     if isinstance(value, np.ndarray):
         value = value.tolist()
@@ -243,8 +245,8 @@ cdef object result_dtype(str function, cnp.ndarray x, cnp.ndarray w):
         raise errors.no_result_dtype(function, a, b) from None
 
 
-cdef dict shapes_of(cnp.ndarray x, object w_shape):
-    return {"x": (<object>x).shape, "w": w_shape}
+cdef dict shapes_of(cnp.ndarray x, cnp.ndarray w):
+    return {"x": (<object>x).shape, "w": (<object>w).shape}
 
 
 cdef object failure(cf_status status, str function, const cf_conv2d_options *options, const ptrdiff_t *x,
@@ -282,16 +284,8 @@ cdef object failure(cf_status status, str function, const cf_conv2d_options *opt
     return errors.no_memory(function, shapes)
 
 
-cdef int check_ranks(str function, int axes, int x_rank, object x_shape, object w_shape) except -1:
-    cdef int w_expected = axes if x_rank == axes else axes + 2
-    if not axes <= x_rank <= axes + 2:
-        batch = "(N, C, H, W), (C, H, W) or (H, W)" if axes == 2 else "(N, C, L), (C, L) or (L,)"
-        raise errors.bad_rank(function, "x", f"{axes + 2}-, {axes + 1}- or {axes}-dimensional: {batch} "
-                              "or the same with the channels last", {"x": x_shape, "w": w_shape})
-    if len(w_shape) != w_expected:
-        raise errors.bad_rank(function, "w", f"{w_expected}-dimensional for an x of {x_rank} dimensions",
-                              {"x": x_shape, "w": w_shape})
-    return 0
+cdef bint ranks_fit(int axes, int x_rank, int w_rank) noexcept:
+    return axes <= x_rank <= axes + 2 and w_rank == (axes if x_rank == axes else axes + 2)
 
 
 cdef object empty(int axes, int rank, bint channels_last, const cf_conv2d_shape *shape, object dtype):
@@ -418,16 +412,16 @@ cdef object run(str function, int axes, const cf_conv2d_options *options, object
     """y = x * w. `packs`, if given, keeps packed filters from call to call."""
     cdef cnp.ndarray x = as_array(function, "x", x_value), bias, target
     cdef int rank = cnp.PyArray_NDIM(x)
-    cdef object w_shape = (<object>w).shape
-    check_ranks(function, axes, rank, (<object>x).shape, w_shape)
+    if not ranks_fit(axes, rank, cnp.PyArray_NDIM(w)):
+        raise errors.bad_ranks(function, axes, shapes_of(x, w))
     cdef cf_array cx, cw, cy
     describe(x, x_axes(axes, rank, options.channels_last), &cx)
     describe(w, w_axes(axes, cnp.PyArray_NDIM(w), options.channels_last), &cw)
     cdef cf_conv2d_shape shape
     cdef cf_status status = cf_conv2d_geometry(options, cx.shape, cw.shape, &shape)
     if status != CF_OK:
-        raise failure(status, function, options, cx.shape, cw.shape, shapes_of(x, w_shape))
-    bias = None if bias_value is None else as_bias(function, bias_value, shape.K, shapes_of(x, w_shape))
+        raise failure(status, function, options, cx.shape, cw.shape, shapes_of(x, w))
+    bias = None if bias_value is None else as_bias(function, bias_value, shape.K, shapes_of(x, w))
 
     dtype = None if cx.dtype == CF_F32 and cw.dtype == CF_F32 else result_dtype(function, x, w)
     if out is None:
@@ -450,11 +444,11 @@ cdef object run(str function, int axes, const cf_conv2d_options *options, object
     elif cnp.PyArray_SIZE(target) > 0:
         choice = packs.last
         if not serves(choice, &cx, cy.dtype):
-            choice = packs.choose(function, options, &cx, &cw, cy.dtype, shapes_of(x, w_shape))
+            choice = packs.choose(function, options, &cx, &cw, cy.dtype, shapes_of(x, w))
         with nogil:
             status = cf_conv2d_packed(&choice.options, &cx, cw.shape, choice.packed.data, vector, &cy)
     if status != CF_OK:
-        raise failure(status, function, options, cx.shape, cw.shape, shapes_of(x, w_shape), cy.dtype)
+        raise failure(status, function, options, cx.shape, cw.shape, shapes_of(x, w), cy.dtype)
     if target is not result:
         result[...] = target
     return result
@@ -535,7 +529,8 @@ cdef int parse_shapes(str function, object x_shape, object w_shape, cf_conv2d_op
     for name, value in (("x_shape", x_shape), ("w_shape", w_shape)):
         if not isinstance(value, (tuple, list)):
             raise errors.bad_shape(function, name, value)
-    check_ranks(function, 2, len(x_shape), x_shape, w_shape)
+    if not ranks_fit(2, len(x_shape), len(w_shape)):
+        raise errors.bad_ranks(function, 2, {"x": x_shape, "w": w_shape})
     parse_shape(function, "x_shape", x_shape, x_axes, 2, options.channels_last, x)
     parse_shape(function, "w_shape", w_shape, w_axes, 2, options.channels_last, w)
     cdef cf_status status = cf_conv2d_geometry(options, x, w, shape)

@@ -51,7 +51,8 @@ def conv2d_input_grad(grad_value, w_value, input_shape, stride, padding, dilatio
         raise errors.bad_shape(function, "input_shape", input_shape)
     cdef int rank = len(input_shape)
     cdef dict shapes = {"x": input_shape, "w": (<object>w).shape, "grad": (<object>grad).shape}
-    check_ranks(function, 2, rank, input_shape, (<object>w).shape)
+    if not ranks_fit(2, rank, cnp.PyArray_NDIM(w)):
+        raise errors.bad_ranks(function, 2, shapes)
     cdef Axes where = x_axes(2, rank, options.channels_last)
     cdef cf_array cgrad, cw, cdx
     cdef cf_conv2d_shape shape
@@ -83,7 +84,8 @@ def conv2d_weight_grad(x_value, grad_value, kernel_size, stride, padding, dilati
     cdef cnp.ndarray x = as_array(function, "x", x_value), grad = as_array(function, "grad", grad_value)
     cdef int rank = cnp.PyArray_NDIM(x), w_rank = 2 if rank == 2 else 4
     cdef dict shapes = {"x": (<object>x).shape, "grad": (<object>grad).shape}
-    check_ranks(function, 2, rank, (<object>x).shape, (1,) * w_rank)
+    if not ranks_fit(2, rank, w_rank):
+        raise errors.bad_ranks(function, 2, shapes)
     if cnp.PyArray_NDIM(grad) != rank:
         raise errors.bad_rank(function, "grad", f"{rank}-dimensional like x", shapes)
     cdef Axes where = x_axes(2, rank, options.channels_last)
@@ -149,7 +151,8 @@ def conv_transpose2d(x_value, w_value, bias_value, stride, padding, output_paddi
     cdef cnp.ndarray x = as_array(function, "x", x_value), w = as_array(function, "w", w_value), bias
     cdef int rank = cnp.PyArray_NDIM(x)
     cdef dict shapes = {"x": (<object>x).shape, "w": (<object>w).shape}
-    check_ranks(function, 2, rank, (<object>x).shape, (<object>w).shape)
+    if not ranks_fit(2, rank, cnp.PyArray_NDIM(w)):
+        raise errors.bad_ranks(function, 2, shapes)
     cdef Axes where = x_axes(2, rank, options.channels_last)
     cdef cf_array cx, cw, cy
     cdef cf_axis axes[2]
@@ -194,7 +197,8 @@ cdef object pool_grad(str function, cf_pool2d_options *options, object grad_valu
         raise errors.bad_shape(function, "input_shape", input_shape)
     rank = len(input_shape)
     cdef dict shapes = {"x": tuple(input_shape), "grad": (<object>grad).shape}
-    check_ranks(function, 2, rank, input_shape, (1,) * (2 if rank == 2 else 4))
+    if not ranks_fit(2, rank, 2 if rank == 2 else 4):
+        raise errors.bad_ranks(function, 2, shapes)
     cdef Axes where = x_axes(2, rank, options.channels_last)
     parse_shape(function, "input_shape", input_shape, x_axes, 2, options.channels_last, sizes)
     axes[0].in_ = axes[1].in_ = 0

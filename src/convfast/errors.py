@@ -103,6 +103,17 @@ def bad_rank(function, name, rule, shapes):
     return ValueError(f"{function}: {name} must be {rule}, not {rank}-dimensional{shapes_text(shapes)}")
 
 
+def bad_ranks(function, axes, shapes):
+    """Of x, or of the w beside it; `axes` counts the spatial ones."""
+    rank = len(shapes["x"])
+    if axes <= rank <= axes + 2:
+        w_rank = axes if rank == axes else axes + 2
+        return bad_rank(function, "w", f"{w_rank}-dimensional for an x of {rank} dimensions", shapes)
+    batch = "(N, C, H, W), (C, H, W) or (H, W)" if axes == 2 else "(N, C, L), (C, L) or (L,)"
+    rule = f"{axes + 2}-, {axes + 1}- or {axes}-dimensional: {batch} or the same with the channels last"
+    return bad_rank(function, "x", rule, shapes)
+
+
 def bad_bias(function, K, shape, shapes):
     return ValueError(
         f"{function}: bias must be one-dimensional with one number for each of the {K} filters, "
