@@ -4,8 +4,8 @@
      col2im  x[n, c, ...] += cols[n, c, r*S + s, p*Q + q],  its adjoint
 
    `cols` is described as (N, C, taps, outputs). col2im adds, for every cell of x, the taps of a row of the window and
-   then the rows: chains as short as the sides of the window. Floats are summed in their compute type, integers wrap,
-   bool is true where any is.
+   then the rows: chains as short as the sides of the window. Where these are longer than CF_CHAIN, float32 is summed
+   in float64. Integers wrap, bool is true where any is.
 
    The caller guarantees resolved axes, arrays of these shapes and of one dtype, which do not overlap. */
 #include "cells.h"
@@ -116,7 +116,7 @@ static int is_direct(const job *j)
 {
     const cf_array *cols = j->cols;
     const ptrdiff_t size = (ptrdiff_t)cf_dtype_bytes(cols->dtype);
-    const int same = cols->dtype == CF_F32 || cols->dtype == CF_F64 || cols->dtype == CF_I64 || cols->dtype == CF_U64;
+    const int same = size == (ptrdiff_t)cf_compute_bytes(j->compute) && (size == 8 || cols->dtype == CF_F32);
     for (int i = 0; i < 4; ++i)
         if (cols->strides[i] % size != 0) return 0;
     return same && (uintptr_t)cols->data % (uintptr_t)size == 0 && (j->unit > 1 || cols->strides[3] == size);
@@ -138,13 +138,19 @@ cf_status cf_im2col(const cf_axis axes[2], const cf_array *x, const cf_array *co
     return CF_OK;
 }
 
+/* What sums are formed in. */
+static cf_compute compute_of(const cf_axis axes[2], cf_dtype dtype)
+{
+    if (dtype < CF_F16) return CF_COMPUTE_I64;
+    return cf_max(axes[0].size, axes[1].size) > CF_CHAIN ? CF_COMPUTE_F64 : cf_compute_of(dtype);
+}
+
 cf_status cf_col2im(const cf_axis axes[2], const cf_array *cols, const cf_array *x)
 {
     if (x->shape[0] == 0 || x->shape[1] == 0) return CF_OK;
-    const int is_float = x->dtype >= CF_F16;
     job j = {.h = &axes[0], .w = &axes[1], .x = x, .cols = cols, .unit = cf_cell_unit(x, cols),
              .size = (ptrdiff_t)cf_dtype_bytes(x->dtype),
-             .compute = is_float ? cf_compute_of(x->dtype) : CF_COMPUTE_I64};
+             .compute = compute_of(axes, x->dtype)};
     if (j.unit > BLOCK) j.unit = 1;
     j.direct = is_direct(&j);
     j.load = cf_loader(cols->dtype, j.compute);

@@ -121,6 +121,9 @@ LOADER(bf16_i64, brain, int64_t, from_brain)
 STORER(f32_f16, float, half, to_half)
 STORER(f32_bf16, float, brain, to_brain)
 STORER(f32_f32, float, float, PLAIN)
+STORER(f64_f16, double, half, to_half)
+STORER(f64_bf16, double, brain, to_brain)
+STORER(f64_f32, double, float, PLAIN)
 STORER(f64_f64, double, double, PLAIN)
 STORER(i32_i32, uint32_t, uint32_t, PLAIN)
 STORER(i64_i64, uint64_t, uint64_t, PLAIN)
@@ -139,7 +142,8 @@ static const cf_load_run loaders[CF_DTYPES][CF_COMPUTES] = {
 
 static const cf_store_run storers[CF_COMPUTES][CF_DTYPES] = {
     [CF_COMPUTE_F32] = {[CF_F16] = store_f32_f16, [CF_BF16] = store_f32_bf16, [CF_F32] = store_f32_f32},
-    [CF_COMPUTE_F64] = {[CF_F64] = store_f64_f64},
+    [CF_COMPUTE_F64] = {[CF_F16] = store_f64_f16, [CF_BF16] = store_f64_bf16, [CF_F32] = store_f64_f32,
+                        [CF_F64] = store_f64_f64},
     [CF_COMPUTE_I32] = {[CF_I32] = store_i32_i32},
     [CF_COMPUTE_I64] = {[CF_BOOL] = store_i64_bool, [CF_I8] = store_i64_i8, [CF_U8] = store_i64_i8,
                         [CF_I16] = store_i64_i16, [CF_U16] = store_i64_i16, [CF_I32] = store_i64_i32,

@@ -32,6 +32,7 @@ typedef struct {
     cf_load_run load_x, load_grad;
     cf_store_run store;
     ptrdiff_t rows, bands; /* of a plane */
+    ptrdiff_t taps[2];     /* those columns of windows, from and to, that meet the plane anywhere */
 } pool_grad;
 
 /* A number in 8 bytes, of the type that `number` says. */
@@ -74,11 +75,12 @@ static void find_maxima(const band *b, const char *plane, ptrdiff_t p)
     const cf_axis *h = &job->h, *w = &job->w;
     const ptrdiff_t *strides = job->x->strides;
     for (ptrdiff_t q = 0; q < w->out; ++q) b->index[q] = -1;
-    for (ptrdiff_t r = 0; r < h->size; ++r) {
-        const ptrdiff_t row = p * h->stride + r * h->dilation - h->pad_before;
-        if (row < 0 || row >= h->in) continue;
+    const ptrdiff_t top = p * h->stride - h->pad_before;
+    ptrdiff_t r, last;
+    for (find_inside(top, h->dilation, h->in, h->size, &r, &last); r < last; ++r) {
+        const ptrdiff_t row = top + r * h->dilation;
         job->load_x(b->row, plane + row * strides[2], strides[3], w->in);
-        for (ptrdiff_t s = 0; s < w->size; ++s) {
+        for (ptrdiff_t s = job->taps[0]; s < job->taps[1]; ++s) {
             const ptrdiff_t left = s * w->dilation - w->pad_before;
             ptrdiff_t q, end;
             for (find_inside(left, w->stride, w->in, w->out, &q, &end); q < end; ++q) {
@@ -130,28 +132,12 @@ static void add_means(const band *b, ptrdiff_t p)
         for (find_inside(q * w->stride - w->pad_before, w->dilation, w->in, w->size, &s, &end); s < end; ++s)
             b->row[q * w->stride + s * w->dilation - w->pad_before].real += share;
     }
-    for (ptrdiff_t r = 0; r < h->size; ++r) {
-        const ptrdiff_t row = p * h->stride + r * h->dilation - h->pad_before - b->first;
-        if (row >= 0 && row < b->rows)
-            for (ptrdiff_t i = 0; i < w->in; ++i) b->sums[row * w->in + i].real += b->row[i].real;
+    const ptrdiff_t top = p * h->stride - h->pad_before - b->first;
+    ptrdiff_t r, last;
+    for (find_inside(top, h->dilation, b->rows, h->size, &r, &last); r < last; ++r) {
+        cell *sums = b->sums + (top + r * h->dilation) * w->in;
+        for (ptrdiff_t i = 0; i < w->in; ++i) sums[i].real += b->row[i].real;
     }
-}
-
-/* A row of sums, rounded to the compute type of dx, to dx. */
-static void store_row(const pool_grad *job, const cell *sums, cell *buffer, char *to)
-{
-    const cf_compute compute = cf_compute_of(job->dx->dtype);
-    const void *from = sums;
-    if (compute == CF_COMPUTE_F32) {
-        float *narrow = (float *)buffer;
-        for (ptrdiff_t i = 0; i < job->w.in; ++i) narrow[i] = (float)sums[i].real;
-        from = narrow;
-    } else if (compute == CF_COMPUTE_I32) {
-        uint32_t *narrow = (uint32_t *)buffer;
-        for (ptrdiff_t i = 0; i < job->w.in; ++i) narrow[i] = (uint32_t)sums[i].bits;
-        from = narrow;
-    }
-    job->store(to, job->dx->strides[3], from, job->w.in);
 }
 
 static void run_band(const void *context, ptrdiff_t task, char *workspace)
@@ -177,7 +163,8 @@ static void run_band(const void *context, ptrdiff_t task, char *workspace)
             add_means(&b, p);
     }
     char *to = (char *)plane_of(job->dx, plane) + b.first * job->dx->strides[2];
-    for (ptrdiff_t i = 0; i < b.rows; ++i, to += job->dx->strides[2]) store_row(job, b.sums + i * w->in, b.row, to);
+    for (ptrdiff_t i = 0; i < b.rows; ++i, to += job->dx->strides[2])
+        job->store(to, job->dx->strides[3], b.sums + i * w->in, w->in);
 }
 
 static number number_of(cf_dtype dtype)
@@ -192,9 +179,12 @@ static cf_status run(pool_grad *job)
     const cf_status status = cf_pool2d_geometry(job->options, dx->shape, axes);
     if (status != CF_OK || dx->shape[0] == 0 || dx->shape[1] == 0) return status;
     job->h = axes[0], job->w = axes[1];
+    const ptrdiff_t span = (job->w.out - 1) * job->w.stride;
+    find_inside(span - job->w.pad_before, job->w.dilation, span + job->w.in, job->w.size, &job->taps[0], &job->taps[1]);
     job->sum = number_of(dx->dtype);
-    job->load_grad = cf_loader(job->grad->dtype, job->sum == AS_REAL ? CF_COMPUTE_F64 : CF_COMPUTE_I64);
-    job->store = cf_storer(cf_compute_of(dx->dtype), dx->dtype);
+    const cf_compute sum = job->sum == AS_REAL ? CF_COMPUTE_F64 : CF_COMPUTE_I64;
+    job->load_grad = cf_loader(job->grad->dtype, sum);
+    job->store = cf_storer(sum, dx->dtype);
     job->rows = cf_max(1, cf_min(job->h.in, BAND_CELLS / job->w.in));
     job->bands = cf_ceil_div(job->h.in, job->rows);
     const ptrdiff_t planes = dx->shape[0] * dx->shape[1], tasks = planes * job->bands;

@@ -30,6 +30,14 @@ def test_adjoint(isa, data_format, dtype, rng):
     assert np.sum(cols * other) == np.sum(x * back)
 
 
+@pytest.mark.parametrize(("dtype", "error"), [("f4", 1e-7), ("f2", 5e-4)])
+def test_long_sums_do_not_drift(dtype, error):
+    """A plain chain of float32 rounds 0.1 the same way at every addition."""
+    cols = np.full((2001, 2001), 0.1, dtype)
+    middle = col2im(cols, (1, 4001), (1, 2001))[0, 0, 2000]
+    np.testing.assert_allclose(float(middle), 2001 * float(cols[0, 0]), rtol=error)
+
+
 def test_small_integers_wrap_and_bool_is_true_where_any_is():
     ones = np.full((4, 1), 100, np.uint8)
     assert col2im(np.tile(ones, (1, 4)), 3, 2).tolist()[0][1][1] == 400 - 256

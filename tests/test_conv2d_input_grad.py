@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from conftest import run_child
-from gradient_tools import MODES, assert_close, random_layer
+from gradient_tools import HIGHEST, MODES, assert_close, random_layer
 from reference_tools import GEOMETRIES, central_difference, inner, integers, nhwc, rsck
 
 import convfast
@@ -37,6 +37,31 @@ def test_sweep(settings, seed):
             options["padding_mode"] = str(rng.choice(MODES))
             got = convfast.conv2d_input_grad(g, w, x.shape, **options)
             assert_close(got, ref.conv2d_input_grad, (g, w, x.shape), **options)
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+def test_copies_of_a_cell_are_summed_as_exactly_as_promised(mode):
+    """A plain chain rounds 0.1 the same way at every addition: 10,000 of them err by 100 times the promise."""
+    g, one = np.full((1, 1, 404, 404), 0.1, np.float32), np.ones((1, 1, 1, 1), np.float32)
+    options = dict(padding=200, padding_mode=mode)
+    copies = convfast.conv2d_input_grad(np.ones(g.shape, np.int64), one.astype(np.int64), (1, 1, 4, 4), **options)
+    assert copies.sum() == 404 * 404
+    got = convfast.conv2d_input_grad(g, one, (1, 1, 4, 4), **options)
+    np.testing.assert_allclose(got, copies * float(g[0, 0, 0, 0]), rtol=HIGHEST)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("stride", [1, 3])
+def test_taps_far_apart_cost_no_more_than_near_ones(isa, mode, stride):
+    """The cells that padding repeats come again after 8, 14 or 16 of them, so two dilations have the same gradient."""
+    near, far = 17, 17 + 8 * 7 * 2 * 2**22
+    w = integers(4, 2, 3, 3)
+    options = dict(stride=stride, padding_mode=mode)
+    g = integers(*ref.conv2d(np.ones((2, 2, 8, 8)), w, padding=near, dilation=near, **options).shape)
+    want = ref.conv2d_input_grad(g, w, (2, 2, 8, 8), padding=near, dilation=near, **options)
+    for dilation in near, far:
+        got = convfast.conv2d_input_grad(g, w, (2, 2, 8, 8), padding=dilation, dilation=dilation, **options)
+        np.testing.assert_array_equal(got, want)
 
 
 def test_central_differences(isa):

@@ -79,6 +79,18 @@ def test_bands_of_large_planes(rng):
         np.testing.assert_array_equal(convfast.max_pool2d_grad(g, x, kernel, **options), want)
 
 
+@pytest.mark.parametrize("size", [(1, 2**40), (2**40, 1), (2**30 + 1, 2**30)])
+def test_windows_far_larger_than_the_plane(size, rng):
+    """They see no more than windows of 13 do, and take no longer."""
+    x, g = numbers(rng, (2, 3, 5, 6), np.float32), numbers(rng, (2, 3, 5, 6), np.float32)
+    seen = tuple(min(n, 13) for n in size)
+    want = ref.max_pool2d_grad(g, x, seen, stride=1, padding="same")
+    np.testing.assert_array_equal(convfast.max_pool2d_grad(g, x, size, stride=1, padding="same"), want)
+    want = ref.avg_pool2d_grad(g, x.shape, seen, stride=1, padding="same", count_include_pad=False)
+    got = convfast.avg_pool2d_grad(g, x.shape, size, stride=1, padding="same", count_include_pad=False)
+    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-9)
+
+
 def test_the_first_of_equals_takes_all():
     assert convfast.max_pool2d_grad([[5.0]], np.zeros((2, 2)), 2).tolist() == [[5, 0], [0, 0]]
     assert convfast.max_pool2d_grad([[5.0]], [[0, NAN], [NAN, INF]], 2).tolist() == [[0, 5], [0, 0]]
