@@ -32,7 +32,6 @@ typedef struct {
     cf_load_run load_x, load_grad;
     cf_store_run store;
     ptrdiff_t rows, bands; /* of a plane */
-    ptrdiff_t taps[2];     /* those columns of windows, from and to, that meet the plane anywhere */
 } pool_grad;
 
 /* A number in 8 bytes, of the type that `number` says. */
@@ -43,10 +42,15 @@ typedef union {
 } cell;
 
 typedef struct {
+    ptrdiff_t begin, end;
+} range;
+
+typedef struct {
     const pool_grad *job;
     ptrdiff_t first, rows; /* of the band */
     cell *sums, *row, *best, *grads;
     ptrdiff_t *index;
+    range *taps;
 } band;
 
 static int wins(number compare, cell a, cell b)
@@ -68,27 +72,35 @@ static void find_inside(ptrdiff_t start, ptrdiff_t step, ptrdiff_t size, ptrdiff
     *end = start >= size ? *begin : cf_max(*begin, cf_min(count, cf_ceil_div(size - start, step)));
 }
 
+/* The taps of each window of a row that lie in the plane. */
+static void find_taps(const band *b)
+{
+    const cf_axis *w = &b->job->w;
+    for (ptrdiff_t q = 0; q < w->out; ++q)
+        find_inside(q * w->stride - w->pad_before, w->dilation, w->in, w->size, &b->taps[q].begin, &b->taps[q].end);
+}
+
 /* index[q] = h * W + w of the maximum of window (p, q); -1 where it has no cell. */
 static void find_maxima(const band *b, const char *plane, ptrdiff_t p)
 {
     const pool_grad *job = b->job;
     const cf_axis *h = &job->h, *w = &job->w;
-    const ptrdiff_t *strides = job->x->strides;
+    const ptrdiff_t *strides = job->x->strides, top = p * h->stride - h->pad_before;
     for (ptrdiff_t q = 0; q < w->out; ++q) b->index[q] = -1;
-    const ptrdiff_t top = p * h->stride - h->pad_before;
-    ptrdiff_t r, last;
-    for (find_inside(top, h->dilation, h->in, h->size, &r, &last); r < last; ++r) {
+    ptrdiff_t r, end;
+    for (find_inside(top, h->dilation, h->in, h->size, &r, &end); r < end; ++r) {
         const ptrdiff_t row = top + r * h->dilation;
         job->load_x(b->row, plane + row * strides[2], strides[3], w->in);
-        for (ptrdiff_t s = job->taps[0]; s < job->taps[1]; ++s) {
-            const ptrdiff_t left = s * w->dilation - w->pad_before;
-            ptrdiff_t q, end;
-            for (find_inside(left, w->stride, w->in, w->out, &q, &end); q < end; ++q) {
-                const ptrdiff_t col = q * w->stride + left, place = row * w->in + col;
-                /* Earlier taps of the same row stand before it, taps of earlier rows too: a tie changes nothing. */
-                if (b->index[q] < 0 || wins(job->compare, b->row[col], b->best[q]))
-                    b->best[q] = b->row[col], b->index[q] = place;
+        for (ptrdiff_t q = 0; q < w->out; ++q) {
+            const ptrdiff_t left = q * w->stride - w->pad_before;
+            cell best = b->best[q];
+            ptrdiff_t index = b->index[q];
+            for (ptrdiff_t s = b->taps[q].begin; s < b->taps[q].end; ++s) {
+                const ptrdiff_t col = left + s * w->dilation;
+                /* Cells come row by row: a tie changes nothing. */
+                if (index < 0 || wins(job->compare, b->row[col], best)) best = b->row[col], index = row * w->in + col;
             }
+            b->best[q] = best, b->index[q] = index;
         }
     }
 }
@@ -128,13 +140,12 @@ static void add_means(const band *b, ptrdiff_t p)
     for (ptrdiff_t q = 0; q < w->out; ++q) {
         const double cells = job->options->divisor != 0 ? job->options->divisor : rows * counted(job, w, q);
         const double share = b->grads[q].real / cells;
-        ptrdiff_t s, end;
-        for (find_inside(q * w->stride - w->pad_before, w->dilation, w->in, w->size, &s, &end); s < end; ++s)
+        for (ptrdiff_t s = b->taps[q].begin; s < b->taps[q].end; ++s)
             b->row[q * w->stride + s * w->dilation - w->pad_before].real += share;
     }
     const ptrdiff_t top = p * h->stride - h->pad_before - b->first;
-    ptrdiff_t r, last;
-    for (find_inside(top, h->dilation, b->rows, h->size, &r, &last); r < last; ++r) {
+    ptrdiff_t r, end;
+    for (find_inside(top, h->dilation, b->rows, h->size, &r, &end); r < end; ++r) {
         cell *sums = b->sums + (top + r * h->dilation) * w->in;
         for (ptrdiff_t i = 0; i < w->in; ++i) sums[i].real += b->row[i].real;
     }
@@ -150,6 +161,8 @@ static void run_band(const void *context, ptrdiff_t task, char *workspace)
     b.sums = (cell *)workspace;
     b.row = b.sums + job->rows * w->in, b.best = b.row + w->in;
     b.grads = b.best + w->out, b.index = (ptrdiff_t *)(b.grads + w->out);
+    b.taps = (range *)(b.index + w->out);
+    find_taps(&b);
     memset(b.sums, 0, (size_t)(b.rows * w->in) * sizeof(cell));
     /* Windows p * stride - top .. + reach that meet rows first .. first + rows - 1. */
     const ptrdiff_t low = b.first + h->pad_before - reach, high = b.first + b.rows - 1 + h->pad_before;
@@ -179,8 +192,6 @@ static cf_status run(pool_grad *job)
     const cf_status status = cf_pool2d_geometry(job->options, dx->shape, axes);
     if (status != CF_OK || dx->shape[0] == 0 || dx->shape[1] == 0) return status;
     job->h = axes[0], job->w = axes[1];
-    const ptrdiff_t span = (job->w.out - 1) * job->w.stride;
-    find_inside(span - job->w.pad_before, job->w.dilation, span + job->w.in, job->w.size, &job->taps[0], &job->taps[1]);
     job->sum = number_of(dx->dtype);
     const cf_compute sum = job->sum == AS_REAL ? CF_COMPUTE_F64 : CF_COMPUTE_I64;
     job->load_grad = cf_loader(job->grad->dtype, sum);
@@ -188,9 +199,10 @@ static cf_status run(pool_grad *job)
     job->rows = cf_max(1, cf_min(job->h.in, BAND_CELLS / job->w.in));
     job->bands = cf_ceil_div(job->h.in, job->rows);
     const ptrdiff_t planes = dx->shape[0] * dx->shape[1], tasks = planes * job->bands;
-    const size_t bytes = (size_t)((job->rows + 1) * job->w.in + 3 * job->w.out) * sizeof(cell);
+    const size_t bytes = (size_t)((job->rows + 1) * job->w.in + 5 * job->w.out) * sizeof(cell);
     const size_t each = (bytes + CF_ALIGNMENT - 1) / CF_ALIGNMENT * CF_ALIGNMENT;
-    const double cells = (double)planes * (double)job->h.out * (double)job->w.out * (double)(job->h.size * job->w.size);
+    const double windows = (double)planes * (double)job->h.out * (double)job->w.out;
+    const double cells = windows * (double)job->h.size * (double)job->w.size;
     int threads = cf_threads_for(cells / CELLS_PER_MICROSECOND, tasks);
     const ptrdiff_t most = cf_max(1, (ptrdiff_t)(CF_WORKSPACE_BYTES_MAX / each));
     if (threads > most) threads = (int)most;

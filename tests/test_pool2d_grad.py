@@ -91,6 +91,16 @@ def test_windows_far_larger_than_the_plane(size, rng):
     np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-9)
 
 
+def test_windows_far_apart(rng):
+    """Of a thousand windows of 2**40 taps each meets the plane with three at most."""
+    x = numbers(rng, (1, 1, 2, 3), np.float32)
+    options = dict(kernel_size=(1, 2**40), stride=2**30, padding=(0, 2**40 - 1))
+    g = np.arange(1, convfast.max_pool2d(x, **options).size + 1, dtype=np.float32).reshape(1, 1, 1, -1)
+    assert g.size > 1000
+    assert convfast.max_pool2d_grad(g, x, **options).sum() == g.sum()
+    assert convfast.avg_pool2d_grad(g, x.shape, count_include_pad=False, **options).sum() == g.sum()
+
+
 def test_the_first_of_equals_takes_all():
     assert convfast.max_pool2d_grad([[5.0]], np.zeros((2, 2)), 2).tolist() == [[5, 0], [0, 0]]
     assert convfast.max_pool2d_grad([[5.0]], [[0, NAN], [NAN, INF]], 2).tolist() == [[0, 5], [0, 0]]
