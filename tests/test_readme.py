@@ -51,6 +51,16 @@ def test_there_are_exactly_two_commands_to_set_up():
     assert second.endswith("python -m pytest")
 
 
+def test_examples_run_in_the_environment_of_the_first_command():
+    lines = [line for block in blocks(README, "console") for line in block.splitlines()]
+    assert lines[0] == '.venv/bin/pip install ".[examples]"'
+    for line in lines[1:]:
+        program, script = line.split()[:2]
+        assert program == ".venv/bin/python"
+        assert (ROOT / script).is_file()
+    assert len(lines) > 1
+
+
 def test_ci_takes_the_commands_from_the_readme():
     ci = (ROOT / ".ci" / "run").read_text()
     assert 'awk \'/^```/ { inside = ($0 == "```sh"); next } inside\' "$top/README.md"' in ci
