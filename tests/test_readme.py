@@ -126,6 +126,17 @@ def test_depthwise_filters_of_tensorflow():
             np.testing.assert_allclose(y[0, :, :, c * m + i], plane, rtol=1e-12, atol=1e-12)
 
 
+def test_resizing_of_pytorch():
+    """What the table of words equates gives the same numbers."""
+    torch = pytest.importorskip("torch")
+    (row,) = (row for row in table(README, "PyTorch") if row[0] == "to another size")
+    x = np.random.default_rng(1).standard_normal((1, 2, 7, 11))
+    theirs = {"x": torch.tensor(x), "F": torch.nn.functional, "size": (18, 18)}
+    ours = {"x": x, "resize2d": convfast.resize2d}
+    expected = eval(codes(row[1])[0], theirs).numpy()
+    np.testing.assert_allclose(eval(codes(row[-1])[0], ours), expected, rtol=1e-12, atol=1e-12)
+
+
 def test_switches_of_the_build_exist():
     setup = (ROOT / "setup.py").read_text()
     for row in table(README, "| switch |"):
