@@ -70,10 +70,15 @@ def test_ci_takes_the_commands_from_the_readme():
 
 
 def test_extras_exist():
+    """And are asked for as they can be had: from a checkout, for convfast is on no index."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    for page in PAGES:
-        for names in re.findall(r"\.\[([\w,]+)\]", page.read_text()):
+    found = set()
+    for page in [*PAGES, *(ROOT / "src").rglob("*.py"), *(ROOT / "examples").glob("*.py")]:
+        for package, names in re.findall(r"(\.|\bconvfast)\[(\w[\w,]*)\]", page.read_text()):
             assert set(names.split(",")) <= set(extras), f"{page.name}: {names}"
+            assert package == ".", f"{page.name}: convfast[{names}]"
+            found.add(names)
+    assert {"demo", "test", "bench", "examples"} <= found
 
 
 def test_commands_of_the_module_exist():

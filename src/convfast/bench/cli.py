@@ -23,7 +23,7 @@ def parser(program="python -m convfast bench"):
     p = argparse.ArgumentParser(
         prog=program,
         description="Measure convfast and every other library that is installed, in turns, on the same layers.",
-        epilog="Extras: pip install convfast[bench] for pictures and a progress bar; the libraries are measured if "
+        epilog='In a checkout, pip install ".[bench]" adds pictures and a progress bar; the libraries are measured if '
         "they are installed: " + ", ".join(CONTENDERS) + ".",
     )
     p.add_argument("layers", nargs="*", help="names of layers or suites; default: forward pools pads planes tiny")
@@ -136,7 +136,7 @@ def write(found, args):
 
         drawn = pictures.draw(found) if pictures.available() else {}
         if not drawn:
-            print("no pictures: matplotlib is not installed (pip install convfast[bench])", file=sys.stderr)
+            print('no pictures: matplotlib is not installed (pip install ".[bench]")', file=sys.stderr)
         if args.pictures:
             Path(args.pictures).mkdir(parents=True, exist_ok=True)
             for name, (_, png) in drawn.items():
