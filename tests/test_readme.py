@@ -69,6 +69,12 @@ def test_ci_takes_the_commands_from_the_readme():
         assert command not in ci
 
 
+def test_the_linter_of_contributors_is_that_of_ci():
+    asked = re.findall(r"\bruff (.+)", "\n".join(blocks(ROOT / "CONTRIBUTING.md", "console")))
+    done = re.findall(r'/ruff" (.+)\)', (ROOT / ".ci" / "run").read_text())
+    assert asked == done != []
+
+
 def test_extras_exist():
     """And are asked for as they can be had: from a checkout, for convfast is on no index."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import convfast
 from convfast.bench import ratios, report, show
 from convfast.bench.contenders import CONTENDERS
-from convfast.bench.layers import LAYERS, SUITES, Pad, Pool
+from convfast.bench.layers import LAYERS, SUITES
 from convfast.bench.measure import FORMAT, Bench, Settings
 
 QUICK_SECONDS = 50  # for the rounds; the rest of the minute is for starting and writing
@@ -69,16 +69,12 @@ def parser(program="python -m convfast bench"):
 
 
 def chosen_layers(names, batch=None):
-    """Layers of suites and names, each once; pools and pads only if this convfast has them."""
+    """Layers of suites and names, each once."""
     found = {}
     for name in names:
         if name not in SUITES and name not in LAYERS:
             raise SystemExit(f"bench: no layer or suite {name!r}; see --list")
         for layer in SUITES.get(name) or (LAYERS[name],):
-            if isinstance(layer, Pool) and not hasattr(convfast, "max_pool2d"):
-                continue
-            if isinstance(layer, Pad) and not hasattr(convfast, "pad2d"):
-                continue
             layer = layer.batch(batch) if batch else layer
             found[layer.name] = layer
     return list(found.values())
