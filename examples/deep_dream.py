@@ -4,7 +4,8 @@
 
 The pixels climb the gradient of the layer's response: forward through two convolutions, back through their input
 gradients, nothing trained. The first layer is a bank of Gabor filters (edges and stripes of eight directions), the
-second rewards neighbours that agree. Without an argument the photograph is one that scikit-learn ships. Needs Pillow.
+second rewards neighbours that agree. Without an argument the photograph is one that scikit-learn ships. Needs Pillow;
+the extra "examples" brings both.
 """
 
 import argparse
@@ -94,7 +95,11 @@ def main():
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--picture", default="deep_dream.png")
     arguments = parser.parse_args()
-    image, before, after = dream(load_photograph(arguments.photograph), arguments.steps)
+    try:
+        photograph = load_photograph(arguments.photograph)
+    except ImportError as error:
+        parser.error(f'{error}. Install what the examples need: pip install ".[examples]"')
+    image, before, after = dream(photograph, arguments.steps)
     save(image, arguments.picture)
     print(f"response {before:.3g} -> {after:.3g} ({after / before:.0f} times); picture in {arguments.picture}")
 

@@ -3,7 +3,8 @@
     python examples/train_digits.py [--epochs 30] [--picture digit_filters.png]
 
 The 1,797 digits (8 x 8 pixels) come with scikit-learn; a fifth of them is kept for the test. Needs scikit-learn and
-Pillow. Every layer is its forward function and the gradients of the same name; nothing else is needed to train.
+Pillow; the extra "examples" brings both. Every layer is its forward function and the gradients of the same name;
+nothing else is needed to train.
 """
 
 import argparse
@@ -149,7 +150,10 @@ def main():
     parser.add_argument("--picture", default="digit_filters.png", help="where the learned filters are drawn")
     arguments = parser.parse_args()
     begin = time.perf_counter()
-    accuracy = train(arguments.epochs, picture=arguments.picture)
+    try:
+        accuracy = train(arguments.epochs, picture=arguments.picture)
+    except ImportError as error:
+        parser.error(f'{error}. Install what the examples need: pip install ".[examples]"')
     print(f"{accuracy:.2%} of the test digits in {time.perf_counter() - begin:.1f} s; filters in {arguments.picture}")
 
 

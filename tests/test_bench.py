@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import errno
 import json
 import re
 import subprocess
@@ -272,6 +273,62 @@ def test_mistakes_of_the_user(tmp_path):
     for arguments in (["no_such_layer"], ["--only", "nobody"], ["--from", str(wrong)], ["--compare", "missing.json"]):
         with pytest.raises(SystemExit, match="bench: "):
             cli.main(arguments)
+
+
+@pytest.mark.parametrize("option", ["--threads", "--batch", "--rounds", "--seconds"])
+@pytest.mark.parametrize("value", ["0", "-3", "nan", "many"])
+def test_numbers_that_measure_nothing_are_refused(option, value, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main([option, value, "no_such_layer"])
+    least = "above 0" if option == "--seconds" else "at least 1"
+    assert re.search(rf"argument {option}: must be .* {least}, not '{value}'\n$", capsys.readouterr().err)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """The path of a report."""
+    path = tmp_path / "saved.json"
+    path.write_text(json.dumps(made_up_report(["quick"])))
+    return str(path)
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv", "--markdown", "--html", "--pictures"])
+def test_outputs_are_refused_before_anything_is_measured(option, saved, tmp_path, monkeypatch):
+    def measure(args):
+        raise AssertionError("measured for nothing")
+
+    monkeypatch.setattr(cli, "measure", measure)
+    bad = [f"{saved}/below_a_file"]
+    bad += [saved] if option == "--pictures" else [str(tmp_path), str(tmp_path / "missing" / "file")]
+    for path in bad:
+        for arguments in ([], ["--from", saved]):
+            with pytest.raises(SystemExit, match=f"^bench: cannot write {option} {path}: .*folder"):
+                cli.main([*arguments, option, path])
+    monkeypatch.setattr(cli.os, "access", lambda path, mode: False)
+    with pytest.raises(SystemExit, match="not writeable"):
+        cli.main([option, str(tmp_path / "new")])
+
+
+def test_one_output_that_fails_does_not_lose_the_others(saved, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(report, "write_csv", full)
+    monkeypatch.setattr(pictures, "write", full)
+    words = [f"--{name}={tmp_path / name}" for name in ("json", "csv", "markdown", "html", "pictures")]
+    assert cli.main(["--from", saved, *words]) == 1
+    said = capsys.readouterr()
+    for name in ("csv", "pictures"):
+        assert f"bench: cannot write {tmp_path / name}: No space left on device\n" in said.err
+    assert "Ratios" in said.out
+    assert json.loads((tmp_path / "json").read_text()) == made_up_report(["quick"])
+    assert min((tmp_path / name).stat().st_size for name in ("markdown", "html")) > 1000
+
+
+def test_pictures_become_files(saved, tmp_path):
+    pytest.importorskip("matplotlib")
+    assert cli.main(["--from", saved, "--pictures", str(tmp_path / "a" / "b")]) == 0
+    assert {"overview.png", "roofline.png"} <= {path.name for path in (tmp_path / "a" / "b").iterdir()}
 
 
 def test_a_wrong_convfast_is_an_error(tmp_path):

@@ -1,6 +1,10 @@
 """The examples, shortened."""
 
+import ast
 import importlib.util
+import re
+import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +12,8 @@ import pytest
 
 import convfast
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
 
 
 def load(name):
@@ -58,3 +63,27 @@ def test_dream_grows_louder(tmp_path):
     module.save(louder, tmp_path / "dream.png")
     with image.open(tmp_path / "dream.png") as drawn:
         assert drawn.size == (80, 60)
+
+
+def test_the_extra_brings_what_the_examples_import():
+    imported = set()
+    for path in EXAMPLES.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {name.name.split(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(node.module.split(".")[0])
+    packages = {"sklearn": "scikit-learn", "PIL": "pillow"}
+    needed = {packages.get(name, name) for name in imported - sys.stdlib_module_names} - {"numpy", "convfast"}
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {re.match(r"[\w-]+", line)[0] for line in extras["examples"]} == needed
+
+
+@pytest.mark.parametrize("name", ["train_digits", "deep_dream"])
+def test_examples_say_what_to_install(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [f"{name}.py"])
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(SystemExit, match="2"):
+        load(name).main()
+    assert 'pip install ".[examples]"' in capsys.readouterr().err.splitlines()[-1]

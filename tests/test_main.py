@@ -89,6 +89,12 @@ def test_selftest_notices_a_wrong_kernel(monkeypatch):
             topic(np.random.default_rng(1))
 
 
+def test_selftest_notices_a_missing_function(monkeypatch):
+    monkeypatch.delattr(convfast, "resize2d")
+    with pytest.raises(AttributeError, match="resize2d"):
+        selftest.other_functions(np.random.default_rng(1))
+
+
 def test_marks_suit_the_terminal():
     assert selftest.mark(True, io.TextIOWrapper(io.BytesIO(), "utf-8")) == "✓"
     assert selftest.mark(True, io.TextIOWrapper(io.BytesIO(), "ascii")) == "ok"

@@ -14,7 +14,7 @@ import convfast
 from convfast import _core, conv2d
 
 X86 = platform.machine() in ("x86_64", "AMD64")
-LADDER = ["baseline", "neon", "avx2", "avx512", "amx"]
+LADDER = ["baseline", "neon", "avx2", "avx512"]
 
 
 def test_instruction_sets_are_named_lowest_first():

@@ -51,6 +51,16 @@ def test_there_are_exactly_two_commands_to_set_up():
     assert second.endswith("python -m pytest")
 
 
+def test_examples_run_in_the_environment_of_the_first_command():
+    lines = [line for block in blocks(README, "console") for line in block.splitlines()]
+    assert lines[0] == '.venv/bin/pip install ".[examples]"'
+    for line in lines[1:]:
+        program, script = line.split()[:2]
+        assert program == ".venv/bin/python"
+        assert (ROOT / script).is_file()
+    assert len(lines) > 1
+
+
 def test_ci_takes_the_commands_from_the_readme():
     ci = (ROOT / ".ci" / "run").read_text()
     assert 'awk \'/^```/ { inside = ($0 == "```sh"); next } inside\' "$top/README.md"' in ci
@@ -59,11 +69,22 @@ def test_ci_takes_the_commands_from_the_readme():
         assert command not in ci
 
 
+def test_the_linter_of_contributors_is_that_of_ci():
+    asked = re.findall(r"\bruff (.+)", "\n".join(blocks(ROOT / "CONTRIBUTING.md", "console")))
+    done = re.findall(r'/ruff" (.+)\)', (ROOT / ".ci" / "run").read_text())
+    assert asked == done != []
+
+
 def test_extras_exist():
+    """And are asked for as they can be had: from a checkout, for convfast is on no index."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    for page in PAGES:
-        for names in re.findall(r"\.\[([\w,]+)\]", page.read_text()):
+    found = set()
+    for page in [*PAGES, *(ROOT / "src").rglob("*.py"), *(ROOT / "examples").glob("*.py")]:
+        for package, names in re.findall(r"(\.|\bconvfast)\[(\w[\w,]*)\]", page.read_text()):
             assert set(names.split(",")) <= set(extras), f"{page.name}: {names}"
+            assert package == ".", f"{page.name}: convfast[{names}]"
+            found.add(names)
+    assert {"demo", "test", "bench", "examples"} <= found
 
 
 def test_commands_of_the_module_exist():
@@ -114,6 +135,17 @@ def test_depthwise_filters_of_tensorflow():
         for i in range(m):
             plane = convfast.conv2d(x[0, :, :, c], w[:, :, c, i])
             np.testing.assert_allclose(y[0, :, :, c * m + i], plane, rtol=1e-12, atol=1e-12)
+
+
+def test_resizing_of_pytorch():
+    """What the table of words equates gives the same numbers."""
+    torch = pytest.importorskip("torch")
+    (row,) = (row for row in table(README, "PyTorch") if row[0] == "to another size")
+    x = np.random.default_rng(1).standard_normal((1, 2, 7, 11))
+    theirs = {"x": torch.tensor(x), "F": torch.nn.functional, "size": (18, 18)}
+    ours = {"x": x, "resize2d": convfast.resize2d}
+    expected = eval(codes(row[1])[0], theirs).numpy()
+    np.testing.assert_allclose(eval(codes(row[-1])[0], ours), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_switches_of_the_build_exist():

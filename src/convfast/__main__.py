@@ -1,14 +1,9 @@
 """The command line: `python -m convfast [demo | selftest | bench]`; alone it shows the configuration."""
 
 import argparse
-import importlib.util
 import sys
 
 import convfast
-
-
-def has_bench():
-    return importlib.util.find_spec("convfast.bench.cli") is not None
 
 
 def build_parser():
@@ -24,15 +19,14 @@ def build_parser():
     demo.add_argument("-f", "--force", action="store_true", help="overwrite the file given with --output")
     demo.add_argument("--max-side", type=int, default=1024, metavar="PIXELS", help="shrink larger pictures to this")
     commands.add_parser("selftest", help="prove this installation in a few seconds")
-    if has_bench():
-        commands.add_parser("bench", help="measure against other libraries", add_help=False)
+    commands.add_parser("bench", help="measure against other libraries", add_help=False)
     return parser
 
 
 def main(argv=None):
     """Run a command. Returns the exit status."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    if argv[:1] == ["bench"] and has_bench():
+    if argv[:1] == ["bench"]:
         from convfast.bench import cli
 
         return cli.main(argv[1:])

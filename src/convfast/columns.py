@@ -30,7 +30,7 @@ def im2col(x, kernel_size, *, stride=1, padding=0, dilation=1, data_format="NCHW
 
     Notes
     -----
-    The result holds every cell up to R*S times. `conv2d` never builds it.
+    The result holds every cell up to R*S times. `conv2d` never builds it. Memory: nothing beside the result.
 
     Examples
     --------
@@ -68,6 +68,10 @@ def col2im(cols, output_size, kernel_size, *, stride=1, padding=0, dilation=1, d
     ------
     TypeError, ValueError, MemoryError
         As `conv2d`; ValueError too where `cols` does not have the shape that the windows give.
+
+    Notes
+    -----
+    Memory: beside the result at most 96 KiB for each thread.
 
     Examples
     --------

@@ -27,7 +27,15 @@ def set_num_threads(n):
     Parameters
     ----------
     n : int
-        At least 1. Small work runs on one thread all the same, and so does a call from within a parallel region.
+        At least 1; more than 1024 count as 1024. Small work runs on one thread all the same, and so does a call from
+        within a parallel region.
+
+    Raises
+    ------
+    TypeError
+        An n that is no integer.
+    ValueError
+        An n below 1, or too large for 64 bits. The setting stays as it was.
 
     Examples
     --------
@@ -65,7 +73,14 @@ def set_precision(level):
     Parameters
     ----------
     level : {"highest", "high", "medium"}
-        Initially "highest". See `conv2d`.
+        Initially "highest". See `conv2d`. Layers that were made before keep theirs, see `Conv2D`.
+
+    Raises
+    ------
+    TypeError
+        A level that is no string.
+    ValueError
+        An unknown level. The setting stays as it was.
 
     Examples
     --------
@@ -136,6 +151,11 @@ def num_threads(n):
     ----------
     n : int
         At least 1. The setting belongs to the process, as that of `set_num_threads`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `set_num_threads`, when the block is entered.
 
     Examples
     --------

@@ -85,7 +85,8 @@ def conv2d(
     are computed in float32 and rounded once. The bits of an image's result do not depend on the batch, the number of
     threads or the memory layout of the arrays. NaN and infinity reach exactly those outputs whose window holds them.
 
-    Memory: beside the result, packed filters (about the size of w) and at most 64 MiB of workspace.
+    Memory: beside the result, packed filters (about the size of w; two to five times that for Winograd's algorithm) and
+    at most 64 MiB of workspace.
 
     References
     ----------
@@ -147,6 +148,10 @@ def conv1d(
     TypeError, ValueError, MemoryError
         As `conv2d`.
 
+    Notes
+    -----
+    Accuracy and sameness of bits are those of `conv2d`. Memory: as there.
+
     Examples
     --------
     >>> from convfast import conv1d
@@ -167,13 +172,21 @@ class Conv2D:
 
     Parameters
     ----------
-    w, bias, stride, padding, dilation, groups, data_format, padding_mode, activation, precision, algorithm
+    w, bias, stride, padding, dilation, groups, data_format, padding_mode, activation, algorithm
         As for `conv2d`.
+    precision : {None, "highest", "high", "medium"}
+        As for `conv2d`. None is the process-wide setting at the time when the layer is made; what `set_precision` says
+        later does not concern it.
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError, ValueError, MemoryError
         As `conv2d`: what concerns the filters at once, what concerns an image when it is called.
+
+    Notes
+    -----
+    Memory: a copy of w and bias, and w packed (see `conv2d`) for each instruction set, dtype of results and algorithm
+    that a call has needed. They live as long as the layer.
 
     Examples
     --------
@@ -218,7 +231,29 @@ class Conv2D:
         object.__setattr__(self, "_options", options)
 
     def __call__(self, x, out=None):
-        """Convolve x; `out` as for `conv2d`."""
+        """Convolve x.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, C, H, W), (C, H, W) or (H, W)
+            As for `conv2d`; (H, W) if w is (R, S). H and W may differ from call to call.
+        out : ndarray, optional
+            As for `conv2d`.
+
+        Returns
+        -------
+        ndarray, shape (N, K, P, Q)
+            As `conv2d`: in the layout and with the rank of x.
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+            As `conv2d`; ValueError too if an `algorithm` that was asked for cannot do it.
+
+        Notes
+        -----
+        Memory: beside the result at most 64 MiB of workspace; the first call of its kind packs the filters.
+        """
         return self._layer(x, out)
 
     @property
@@ -232,12 +267,43 @@ class Conv2D:
         return self._layer.bias
 
     def output_shape(self, x_shape):
-        """The shape of the result for an input of shape `x_shape`."""
+        """The shape of the result, without computing it.
+
+        Parameters
+        ----------
+        x_shape : tuple of int
+            (N, C, H, W), (C, H, W) or (H, W), with "NHWC" the channels last.
+
+        Returns
+        -------
+        tuple of int
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `conv2d_output_shape`.
+        """
         words = {name: self._options[name] for name in ("stride", "padding", "dilation", "groups", "data_format")}
         return conv2d_output_shape(x_shape, self.w.shape, **words)
 
     def explain(self, x_shape):
-        """What a call with an input of shape `x_shape` would do: see `explain_conv2d`."""
+        """Tell what a call would do, without computing.
+
+        Parameters
+        ----------
+        x_shape : tuple of int
+            As for `output_shape`. The dtype of x is taken to be that of w.
+
+        Returns
+        -------
+        Explanation
+            As of `explain_conv2d`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `explain_conv2d`.
+        """
         return explain_conv2d(x_shape, self.w.shape, dtype=self.w.dtype, bias=self.bias is not None, **self._options)
 
     def __setattr__(self, name, value):

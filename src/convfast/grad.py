@@ -61,7 +61,8 @@ def conv2d_input_grad(
     those of `conv2d`: float32 errs by at most ``2e-6 * conv2d_input_grad(abs(grad), abs(w), ...)``. What falls on a
     padding of zeros is dropped; other padding modes send it back to the cells that were repeated.
 
-    Memory: beside the result, packed filters and at most 64 MiB of workspace.
+    Memory: beside the result, packed filters (see `conv2d`), for small groups a copy of w with its channels exchanged,
+    and at most 64 MiB of workspace.
 
     References
     ----------

@@ -57,6 +57,11 @@ def pad2d(
     MemoryError
         The result cannot be had.
 
+    Notes
+    -----
+    Cells are copied, bit for bit. Memory: nothing beside the result; where `out` shares memory with x, one more array
+    of its size.
+
     Examples
     --------
     >>> from convfast import pad2d
@@ -92,6 +97,10 @@ def crop_or_pad2d(x, size, *, data_format="NCHW"):
     ------
     TypeError, ValueError, MemoryError
         As `pad2d`.
+
+    Notes
+    -----
+    Cells are copied, bit for bit. Memory: nothing beside the result.
 
     Examples
     --------

@@ -32,8 +32,8 @@ def local_max_sum2d(x, size=3, *, data_format="NCHW"):
 
     Notes
     -----
-    One pass over x; nothing of its size is kept beside the result. A window with a NaN has no largest value: its result
-    is NaN. float32 sums err by at most 2e-6 of the sum of magnitudes.
+    One pass over x. A window with a NaN has no largest value: its result is NaN. float32 sums err by at most 2e-6 of
+    the sum of magnitudes. Memory: beside the result at most 64 MiB of workspace.
 
     Examples
     --------

@@ -114,6 +114,10 @@ def max_pool1d(
     TypeError, ValueError, MemoryError
         As `max_pool2d`.
 
+    Notes
+    -----
+    Memory: beside the result at most 64 MiB of workspace.
+
     Examples
     --------
     >>> from convfast import max_pool1d
@@ -224,6 +228,10 @@ def avg_pool1d(
     TypeError, ValueError, MemoryError
         As `max_pool2d`.
 
+    Notes
+    -----
+    Memory: beside the result at most 64 MiB of workspace.
+
     Examples
     --------
     >>> from convfast import avg_pool1d
@@ -272,6 +280,10 @@ def global_max_pool2d(x, *, keepdims=True, data_format="NCHW"):
     TypeError, ValueError, MemoryError
         As `max_pool2d`.
 
+    Notes
+    -----
+    Memory: beside the result at most 64 MiB of workspace.
+
     Examples
     --------
     >>> from convfast import global_max_pool2d
@@ -300,6 +312,10 @@ def global_avg_pool2d(x, *, keepdims=True, data_format="NCHW"):
     ------
     TypeError, ValueError, MemoryError
         As `max_pool2d`.
+
+    Notes
+    -----
+    Memory: beside the result at most 64 MiB of workspace.
 
     Examples
     --------
@@ -332,6 +348,10 @@ def adaptive_max_pool2d(x, output_size, *, data_format="NCHW"):
     TypeError, ValueError, MemoryError
         As `max_pool2d`.
 
+    Notes
+    -----
+    Memory: beside the result at most 64 MiB of workspace.
+
     Examples
     --------
     >>> from convfast import adaptive_max_pool2d
@@ -359,6 +379,10 @@ def adaptive_avg_pool2d(x, output_size, *, data_format="NCHW"):
     ------
     TypeError, ValueError, MemoryError
         As `max_pool2d`.
+
+    Notes
+    -----
+    Memory: beside the result at most 64 MiB of workspace.
 
     Examples
     --------

@@ -26,6 +26,11 @@ def spatial_pyramid_pool2d(x, levels=(4, 2, 1), *, mode="max", data_format="NCHW
     TypeError, ValueError, MemoryError
         As `max_pool2d`.
 
+    Notes
+    -----
+    Every level is pooled straight into its place in the result, as by `adaptive_max_pool2d` or `adaptive_avg_pool2d`.
+    Memory: beside the result at most 64 MiB of workspace.
+
     References
     ----------
     .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Spatial pyramid pooling in deep convolutional networks for visual

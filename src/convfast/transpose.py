@@ -66,7 +66,14 @@ def conv_transpose2d(
 
     Notes
     -----
-    Accuracy, sameness of bits and memory are those of `conv2d`; no zeros are inserted between the pixels.
+    Computed by the forward kernels, as `conv2d_input_grad` says; no zeros are inserted between the pixels.
+
+    Accuracy: float32 results err by at most ``2e-6 * conv_transpose2d(abs(x), abs(w), abs(bias))``, element by element
+    (for magnitudes between 1e-30 and 1e30). float16 and bfloat16 are computed in float32 and rounded once. The bits do
+    not depend on the batch, the number of threads or the memory layout.
+
+    Memory: beside the result, packed filters (see `conv2d`), for small groups a copy of w with its channels exchanged,
+    and at most 64 MiB of workspace.
 
     References
     ----------

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shlex
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import convfast
 from convfast.bench import ratios, report, show
 from convfast.bench.contenders import CONTENDERS
-from convfast.bench.layers import LAYERS, SUITES, Pad, Pool
+from convfast.bench.layers import LAYERS, SUITES
 from convfast.bench.measure import FORMAT, Bench, Settings
 
 QUICK_SECONDS = 50  # for the rounds; the rest of the minute is for starting and writing
@@ -19,21 +20,42 @@ SCALING_THREADS = (1, 2, 4, 8, 16, 32, 64, 128)
 SCALING_LAYERS = ["rn50_s1_3x3", "rn50_s3_expand", "mbv1_dw1", "max_2x2s2_64x112"]
 
 
+def count(text):
+    """How many images, threads or rounds."""
+    try:
+        n = int(text)
+    except ValueError:
+        n = 0
+    if n < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
+    return n
+
+
+def duration(text):
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not seconds > 0:  # nan is no duration either
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text!r}")
+    return seconds
+
+
 def parser(program="python -m convfast bench"):
     p = argparse.ArgumentParser(
         prog=program,
         description="Measure convfast and every other library that is installed, in turns, on the same layers.",
-        epilog="Extras: pip install convfast[bench] for pictures and a progress bar; the libraries are measured if "
+        epilog='In a checkout, pip install ".[bench]" adds pictures and a progress bar; the libraries are measured if '
         "they are installed: " + ", ".join(CONTENDERS) + ".",
     )
     p.add_argument("layers", nargs="*", help="names of layers or suites; default: forward pools pads planes tiny")
     p.add_argument("--quick", action="store_true", help="nine layers, fewer rounds, less than a minute")
     p.add_argument("--list", action="store_true", help="list suites, layers and libraries, then end")
     p.add_argument("--only", metavar="A,B", help="these libraries instead of all (convfast always takes part)")
-    p.add_argument("--threads", type=int, metavar="N", help="for every library; default: convfast's own choice")
-    p.add_argument("--batch", type=int, metavar="N", help="every layer with N images")
-    p.add_argument("--rounds", type=int, metavar="N", help="turns of every row at every layer (6; quick 3)")
-    p.add_argument("--seconds", type=float, metavar="S", help="leave out what does not fit into this time")
+    p.add_argument("--threads", type=count, metavar="N", help="for every library; default: convfast's own choice")
+    p.add_argument("--batch", type=count, metavar="N", help="every layer with N images")
+    p.add_argument("--rounds", type=count, metavar="N", help="turns of every row at every layer (6; quick 3)")
+    p.add_argument("--seconds", type=duration, metavar="S", help="leave out what does not fit into this time")
     p.add_argument("--scaling", action="store_true", help="also the suites sizes and batches, and 1, 2, 4 .. threads")
     p.add_argument("--json", metavar="FILE", help="write every number")
     p.add_argument("--csv", metavar="FILE", help="write the rows")
@@ -47,16 +69,12 @@ def parser(program="python -m convfast bench"):
 
 
 def chosen_layers(names, batch=None):
-    """Layers of suites and names, each once; pools and pads only if this convfast has them."""
+    """Layers of suites and names, each once."""
     found = {}
     for name in names:
         if name not in SUITES and name not in LAYERS:
             raise SystemExit(f"bench: no layer or suite {name!r}; see --list")
         for layer in SUITES.get(name) or (LAYERS[name],):
-            if isinstance(layer, Pool) and not hasattr(convfast, "max_pool2d"):
-                continue
-            if isinstance(layer, Pad) and not hasattr(convfast, "pad2d"):
-                continue
             layer = layer.batch(batch) if batch else layer
             found[layer.name] = layer
     return list(found.values())
@@ -93,6 +111,27 @@ def load(path):
     return found
 
 
+def obstacle(path, is_folder):
+    """Why nothing can be written there, or None. A folder of pictures is made if need be, that of a file is not."""
+    if os.path.exists(path):
+        if os.path.isdir(path) != is_folder:
+            return f"{path!r} is {'not ' if is_folder else ''}a folder"
+        return None if os.access(path, os.W_OK) else f"{path!r} is not writeable"
+    above = os.path.dirname(path) or os.curdir
+    if is_folder or os.path.isdir(above):
+        return obstacle(above, True)
+    return f"there is no folder {above!r}"
+
+
+def check_outputs(args):
+    """Refuse before the work what would fail after it."""
+    for option in ("json", "csv", "markdown", "html", "pictures"):
+        path = getattr(args, option)
+        reason = path and obstacle(path, option == "pictures")
+        if reason:
+            raise SystemExit(f"bench: cannot write --{option} {path}: {reason}")
+
+
 def measure(args):
     """Run what the arguments ask for; the report."""
     names = args.layers or (["quick"] if args.quick else ["forward", "pools", "pads", "planes", "tiny"])
@@ -123,42 +162,55 @@ def measure(args):
     return found
 
 
-def write(found, args):
-    """The files asked for; what could not be written is said, not hidden."""
+def outputs(found, args):
+    """(path, what writes it) for everything asked for, the numbers first."""
     if args.json:
-        Path(args.json).write_text(json.dumps(found, indent=1) + "\n")
+        yield args.json, lambda path: Path(path).write_text(json.dumps(found, indent=1) + "\n")
     if args.csv:
-        report.write_csv(found, args.csv)
+        yield args.csv, lambda path: report.write_csv(found, path)
     if args.markdown:
-        Path(args.markdown).write_text(report.markdown(found, found["command"]))
+        yield args.markdown, lambda path: Path(path).write_text(report.markdown(found, found["command"]))
     if args.html or args.pictures:
         from convfast.bench import html, pictures
 
-        drawn = pictures.draw(found) if pictures.available() else {}
-        if not drawn:
-            print("no pictures: matplotlib is not installed (pip install convfast[bench])", file=sys.stderr)
+        drawn = {}
+        if pictures.available():
+            drawn = pictures.draw(found)
+        else:
+            print('no pictures: matplotlib is not installed (pip install ".[bench]")', file=sys.stderr)
         if args.pictures:
-            Path(args.pictures).mkdir(parents=True, exist_ok=True)
-            for name, (_, png) in drawn.items():
-                Path(args.pictures, f"{name}.png").write_bytes(png)
+            yield args.pictures, lambda path: pictures.write(drawn, path)
         if args.html:
-            Path(args.html).write_text(html.page(found, drawn))
+            yield args.html, lambda path: Path(path).write_text(html.page(found, drawn))
+
+
+def write(found, args):
+    """Write the files asked for: whether all could be. One that cannot be is named and does not stop the others."""
+    complete = True
+    for path, write_to in outputs(found, args):
+        try:
+            write_to(path)
+        except OSError as error:
+            print(f"bench: cannot write {path}: {error.strerror or error}", file=sys.stderr)
+            complete = False
+    return complete
 
 
 def main(argv=None):
-    """0; 1 if convfast itself failed or was wrong somewhere."""
+    """0; 1 if convfast itself failed or was wrong somewhere, or if a file could not be written."""
     argv = sys.argv[1:] if argv is None else argv
     args = parser().parse_args(argv)
     if args.list:
         list_everything()
         return 0
+    check_outputs(args)
     old = load(args.compare) if args.compare else None
     if args.source:
         found = load(args.source)
     else:
         found = measure(args)
         found["command"] = shlex.join(["python", "-m", "convfast", "bench", *argv])
-    write(found, args)
+    complete = write(found, args)
     show.show_table(report.machine_table(found))
     show.show_table(report.libraries_table(found))
     if args.all or args.quick:
@@ -174,4 +226,4 @@ def main(argv=None):
     bad = [row for row in found["rows"] if row["library"] == ratios.OWN and row["status"] in ("wrong", "failed")]
     for row in bad:
         print(f"convfast {row['status']} at {row['layer']} ({row['row']}): {row['reason']}", file=sys.stderr)
-    return 1 if bad else 0
+    return 1 if bad or not complete else 0

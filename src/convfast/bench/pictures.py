@@ -2,6 +2,7 @@
 
 import io
 from importlib.util import find_spec
+from pathlib import Path
 
 from convfast.bench import ratios
 
@@ -222,3 +223,10 @@ def draw(report):
     for layer, drawn in by_threads(report):
         found[f"threads_{layer}"] = (f"Scaling with threads: {layer}", drawn)
     return {name: (caption, png(drawn)) for name, (caption, drawn) in found.items() if drawn}
+
+
+def write(drawn, folder):
+    """Every picture of `draw` as a file of its name."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for name, (_, image) in drawn.items():
+        Path(folder, f"{name}.png").write_bytes(image)
