@@ -1,7 +1,7 @@
 /* conv2d_input_grad_mend.c — the border of an input gradient whose filters hold infinities or NaN.
 
    The zeros around grad are no terms of the sum, but an infinite tap makes NaN of them. So NaN at cells of which some
-   tap meets no cell of grad are looked at again, term by term. */
+   tap meets no cell of grad are looked at again, term by term. A NaN that finite taps made of an overflow stays. */
 #include "input_grad.h"
 #include "parallel.h"
 
@@ -24,6 +24,16 @@ static void find_whole(const cf_axis *axis, ptrdiff_t outputs, ptrdiff_t offset,
     *end = cf_max(*begin, cf_min(cells, outputs * axis->stride - offset));
 }
 
+/* Whether tap (r, s) of padded cell (i, j) meets grad, and where. */
+static int meets(const cf_input_grad *job, ptrdiff_t i, ptrdiff_t j, ptrdiff_t r, ptrdiff_t s, ptrdiff_t *p,
+                 ptrdiff_t *q)
+{
+    const ptrdiff_t y = i - r * job->h.dilation, x = j - s * job->w_axis.dilation;
+    if (y < 0 || x < 0 || y % job->h.stride != 0 || x % job->w_axis.stride != 0) return 0;
+    *p = y / job->h.stride, *q = x / job->w_axis.stride;
+    return *p < job->grad.shape[2] && *q < job->grad.shape[3];
+}
+
 /* Up to the first NaN, which ends the search: a gradient full of them costs one term a cell. */
 static double plain_sum(const mend_job *mend, ptrdiff_t n, ptrdiff_t c, ptrdiff_t i, ptrdiff_t j)
 {
@@ -32,12 +42,9 @@ static double plain_sum(const mend_job *mend, ptrdiff_t n, ptrdiff_t c, ptrdiff_
     const ptrdiff_t K = w->shape[1], g = c / (w->shape[0] / job->options->groups);
     double sum = 0, a, b;
     if (job->bias.data != NULL) mend->load_bias(&sum, job->bias.data + c * job->bias.stride, job->bias.stride, 1);
-    for (ptrdiff_t r = 0; r < job->h.size; ++r)
+    for (ptrdiff_t r = 0, p, q; r < job->h.size; ++r)
         for (ptrdiff_t s = 0; s < job->w_axis.size; ++s) {
-            const ptrdiff_t y = i - r * job->h.dilation, x = j - s * job->w_axis.dilation;
-            if (y < 0 || x < 0 || y % job->h.stride != 0 || x % job->w_axis.stride != 0) continue;
-            const ptrdiff_t p = y / job->h.stride, q = x / job->w_axis.stride;
-            if (p >= grad->shape[2] || q >= grad->shape[3]) continue;
+            if (!meets(job, i, j, r, s, &p, &q)) continue;
             const char *from = grad->data + n * grad->strides[0] + g * K * grad->strides[1] + p * grad->strides[2] +
                                q * grad->strides[3];
             const char *filter = w->data + c * w->strides[0] + r * w->strides[2] + s * w->strides[3];
@@ -53,13 +60,29 @@ static double plain_sum(const mend_job *mend, ptrdiff_t n, ptrdiff_t c, ptrdiff_
     return sum;
 }
 
+/* Whether a tap that meets no cell of grad is infinite or NaN. */
+static int is_spoilt(const mend_job *mend, ptrdiff_t c, ptrdiff_t i, ptrdiff_t j)
+{
+    const cf_input_grad *job = mend->job;
+    const cf_array *w = &job->w;
+    double tap;
+    for (ptrdiff_t r = 0, p, q; r < job->h.size; ++r)
+        for (ptrdiff_t s = 0; s < job->w_axis.size; ++s) {
+            if (meets(job, i, j, r, s, &p, &q)) continue;
+            const char *filter = w->data + c * w->strides[0] + r * w->strides[2] + s * w->strides[3];
+            for (ptrdiff_t k = 0; k < w->shape[1]; ++k) {
+                mend->load_w(&tap, filter + k * w->strides[1], 0, 1);
+                if (!isfinite(tap)) return 1;
+            }
+        }
+    return 0;
+}
+
 static void mend_cell(const mend_job *mend, ptrdiff_t n, ptrdiff_t c, ptrdiff_t i, ptrdiff_t j, char *cell)
 {
-    const cf_array *dx = mend->dx;
     const double value = plain_sum(mend, n, c, mend->top + i, mend->left + j);
-    const float single = (float)value;
-    const cf_compute compute = cf_compute_of(dx->dtype);
-    cf_storer(compute, dx->dtype)(cell, 0, compute == CF_COMPUTE_F64 ? (const void *)&value : &single, 1);
+    if (isnan(value) || !is_spoilt(mend, c, mend->top + i, mend->left + j)) return;
+    cf_storer(CF_COMPUTE_F64, mend->dx->dtype)(cell, 0, &value, 1);
 }
 
 /* Cells [begin, end) of a row. */
@@ -116,7 +139,8 @@ void cf_mend_border(const cf_input_grad *job, ptrdiff_t top, ptrdiff_t left, con
     const mend_job mend = {
         .job = job, .dx = dx, .top = top, .left = left,
         .load_grad = cf_loader(job->grad.dtype, CF_COMPUTE_F64), .load_w = cf_loader(job->w.dtype, CF_COMPUTE_F64),
-        .load_dx = cf_loader(dx->dtype, CF_COMPUTE_F64), .load_bias = cf_loader(job->bias.dtype, CF_COMPUTE_F64),
+        .load_dx = cf_loader(dx->dtype, CF_COMPUTE_F64),
+        .load_bias = job->bias.data == NULL ? NULL : cf_loader(job->bias.dtype, CF_COMPUTE_F64),
     };
     ptrdiff_t begin, end, across_begin, across_end;
     find_whole(&job->h, job->grad.shape[2], top, dx->shape[2], &begin, &end);
@@ -124,7 +148,7 @@ void cf_mend_border(const cf_input_grad *job, ptrdiff_t top, ptrdiff_t left, con
     if (end - begin == dx->shape[2] && across_end - across_begin == dx->shape[3]) return;
     const ptrdiff_t planes = dx->shape[0] * dx->shape[1];
     const double cells = (double)planes * (double)(dx->shape[2] + dx->shape[3]) * 2;
-    const double taps = (double)job->w.shape[0] * (double)job->w.shape[1] * (double)(job->h.size * job->w_axis.size);
+    const double taps = (double)(job->w.shape[0] * job->w.shape[1] * job->w.shape[2] * job->w.shape[3]);
     if (taps * TAPS_PER_CELL < cells && all_finite(&mend)) return;
     cf_parallel_for(planes, cf_threads_for(cells / MENDED_PER_MICROSECOND, planes), mend_plane, &mend, NULL, 0);
 }

@@ -35,6 +35,7 @@ cf_status cf_axis_resolve(cf_axis *axis, cf_padding padding)
 {
     if (axis->size < 1) return CF_EMPTY_WINDOW;
     if (is_bad(axis, padding)) return CF_BAD_OPTION;
+    if (axis->size == 1) axis->dilation = 1; /* one tap has no neighbour; a number of any size means nothing */
     const ptrdiff_t reach = cf_mul(axis->dilation, axis->size - 1);
     if (reach > CF_LARGEST || axis->in > CF_LARGEST || axis->stride > CF_LARGEST) return CF_TOO_LARGE;
     if (padding == CF_PAD_SAME || padding == CF_PAD_SAME_LOWER) {

@@ -266,7 +266,10 @@ static int usable_cpus(void) { return 1; }
 /* The default: CONVFAST_NUM_THREADS, else OMP_NUM_THREADS, else the CPUs this process may use. */
 static atomic_int threads_setting, threads_default;
 
-void cf_set_threads(int n) { atomic_store(&threads_setting, n > CF_THREADS_MAX ? CF_THREADS_MAX : n); }
+void cf_set_threads(int n)
+{
+    atomic_store(&threads_setting, n < 0 ? 0 : n > CF_THREADS_MAX ? CF_THREADS_MAX : n);
+}
 
 int cf_get_threads(void)
 {

@@ -89,6 +89,7 @@ cf_status cf_conv2d_plan_filters(const cf_conv2d_options *options, cf_compute co
                                  cf_conv2d_plan *plan)
 {
     if (options->algorithm == NULL) return CF_BAD_OPTION;
+    if (w_shape[2] < 1 || w_shape[3] < 1) return CF_EMPTY_WINDOW;
     if (options->groups < 1 || w_shape[0] % options->groups != 0) return CF_BAD_GROUPS;
     prepare_filters(options, compute, w_shape, plan);
     if (plan->algorithm == NULL || !cf_conv2d_is_chosen(options)) return CF_NOT_APPLICABLE;

@@ -47,8 +47,31 @@ static PyObject *others(PyObject *self, PyObject *unused)
                          TOLD(cf_pad2d_geometry(&spread, x, out)));
 }
 
-static PyMethodDef methods[] = {
-    {"convolutions", convolutions, METH_NOARGS, NULL}, {"others", others, METH_NOARGS, NULL}, {NULL, NULL, 0, NULL}};
+/* What must not end the process: filters without a tap, a negative number of threads, the dtype of a bias that is not. */
+static PyObject *survived(PyObject *self, PyObject *unused)
+{
+    (void)self, (void)unused;
+    static const ptrdiff_t planes[] = {1, 1, 4, 4}, taps[] = {1, 1, 3, 3}, no_taps[] = {1, 1, 0, 3};
+    static float numbers[16], filter[9], result[16];
+    cf_conv2d_options direct = cf_conv2d_defaults();
+    direct.algorithm = "direct";
+    direct.padding = CF_PAD_SAME;
+    const Py_ssize_t bytes = (Py_ssize_t)cf_conv2d_packed_bytes(&direct, CF_F32, no_taps);
+    const int before = cf_get_threads();
+    cf_set_threads(-3);
+    const int threads = cf_get_threads();
+    cf_set_threads(before);
+    const cf_vector none = {NULL, (cf_dtype)77, 0};
+    const cf_array grad = cf_images(numbers, CF_F32, planes, 0), w = cf_filters(filter, CF_F32, taps, 0);
+    const cf_array dx = cf_images(result, CF_F32, planes, 0);
+    const cf_status status = cf_conv2d_input_grad(&direct, &grad, &w, none, &dx);
+    return Py_BuildValue("niN", bytes, threads, TOLD(status));
+}
+
+static PyMethodDef methods[] = {{"convolutions", convolutions, METH_NOARGS, NULL},
+                                {"others", others, METH_NOARGS, NULL},
+                                {"survived", survived, METH_NOARGS, NULL},
+                                {NULL, NULL, 0, NULL}};
 static struct PyModuleDef module = {.m_base = PyModuleDef_HEAD_INIT, .m_name = "refusals", .m_methods = methods};
 
 PyMODINIT_FUNC PyInit_refusals(void) { return convfast_import() < 0 ? NULL : PyModule_Create(&module); }

@@ -130,6 +130,10 @@ def test_options_that_python_never_passes_are_refused(folder):
         assert told.startswith(start)
     for told, start in zip(refusals.others(), ["no error", number, "a filter or window", number, number], strict=True):
         assert told.startswith(start)
+    bytes_of_no_tap, threads, told = refusals.survived()
+    assert bytes_of_no_tap == 0
+    assert threads >= 1
+    assert told == "no error"
 
 
 @needs_page

@@ -96,6 +96,16 @@ def test_non_finite_filters_meet_no_padding(isa, value, stride):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
+def test_what_overflows_does_not_depend_on_the_batch(isa):
+    """NaN that finite taps make, of partial sums that overflow to both sides, is not the padding's."""
+    w = np.full((16, 1, 3, 3), 1e20, np.float32)
+    w[8:] *= -1
+    g = np.full((20, 16, 8, 8), 1e20, np.float32)
+    one, many = (convfast.conv2d_input_grad(g[:N], w, (N, 1, 8, 8), padding=1) for N in (1, 20))
+    assert np.isnan(one[0, 0, 0, 0])
+    np.testing.assert_array_equal(one[0], many[0])
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("groups", [1, 8])
 def test_half_precision_is_float32_rounded_once(isa, dtype, groups):

@@ -221,7 +221,7 @@ typedef enum { CF_RESIZE_NEAREST, CF_RESIZE_BILINEAR, CF_RESIZE_BILINEAR_CORNERS
 CF_FUNCTION(cf_status, cf_resize2d, (cf_resize_mode mode, const cf_array *x, const cf_array *y));
 
 /* Process */
-CF_FUNCTION(void, cf_set_threads, (int n));          /* for the whole process; 0: back to the default */
+CF_FUNCTION(void, cf_set_threads, (int n));          /* for the whole process; below 1: back to the default */
 CF_FUNCTION(int, cf_get_threads, (void));
 CF_FUNCTION(const char *, cf_openmp, (void));        /* "OpenMP 4.5 (201511)", or "off (serial build)" */
 CF_FUNCTION(const char *, cf_isa_name, (int index)); /* available ones, lowest first; NULL past the last */
