@@ -99,6 +99,42 @@ def test_is_immutable(rng):
             setattr(layer, name, 2)
 
 
+def test_owes_nothing_to_the_sizes_it_was_made_of(rng):
+    x, w, _ = operands(rng, 1, 2, 9, 9, 3, 3, 3, "NCHW")
+    strides, sides = [2, 2], np.array([[1, 1], [0, 2]])
+    layer = Conv2D(w, stride=strides, padding=sides)
+    y = layer(x)
+    strides[:], sides[:] = [1, 1], 0
+    assert layer.output_shape(x.shape) == layer.explain(x.shape).output_shape == y.shape
+    assert pickle.loads(pickle.dumps(layer))(x).shape == y.shape
+    assert "stride=(2, 2), padding=((1, 1), (0, 2))" in repr(layer)
+
+
+def test_filters_and_bias_cannot_be_made_writeable(rng):
+    _, w, bias = operands(rng, 1, 5, 1, 1, 7, 3, 2, "NCHW")
+    layer = Conv2D(w, bias)
+    for array in (layer.w, layer.bias):
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            array.setflags(write=True)
+
+
+class Named(Conv2D):
+    """A layer with a name, as a program may have."""
+
+    def __init__(self, name, *arguments, **options):
+        super().__init__(*arguments, **options)
+        object.__setattr__(self, "name", name)
+
+
+def test_copies_are_of_the_class_of_the_original(rng):
+    x, w, _ = operands(rng, 1, 2, 9, 9, 3, 3, 3, "NCHW")
+    layer = Named("first", w, stride=2)
+    for twin in (pickle.loads(pickle.dumps(layer)), copy.copy(layer)):
+        assert type(twin) is Named
+        assert twin.name == "first"
+        assert_same_bits(twin(x), layer(x))
+
+
 @pytest.mark.parametrize("name", OPTIONS)
 def test_survives_pickling_and_copying(isa, name, rng):
     options = OPTIONS[name]

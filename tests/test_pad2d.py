@@ -82,3 +82,31 @@ def test_errors(options, kind, words):
     assert str(caught.value).startswith("pad2d: ")
     for word in words:
         assert word in str(caught.value), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        ("u1", 300.0), ("u1", np.int64(300)), ("u1", np.array([300])), ("u1", -1.0), ("i4", 1.5), ("i8", np.nan),
+        ("i2", np.inf), ("i4", 1e300), ("?", 2), ("f2", 70000), ("f4", 1e300), ("f2", 2**70),
+    ],
+)  # fmt: skip
+def test_values_that_do_not_fit(dtype, value):
+    """NumPy stores another number for these, at best with a warning."""
+    with pytest.raises(ValueError, match=f"value must be a number of dtype {np.dtype(dtype)}, .*: it does not fit"):
+        pad2d(np.ones((2, 2), dtype), 1, value=value)
+
+
+@pytest.mark.parametrize("value", [1j, np.complex64(1j), np.array([1j]), None, "1", np.str_("1"), b"1"])
+def test_values_that_are_no_numbers(value):
+    with pytest.raises(TypeError, match="value must be a number of dtype float32"):
+        pad2d(np.ones((2, 2), "f4"), 1, value=value)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [("u1", 200.0), ("i1", np.float64(-3)), ("?", 1), ("f4", 2**70), ("f2", -np.inf), ("f4", 0.1), ("f8", np.nan)],
+)
+def test_values_that_fit(dtype, value):
+    corner = pad2d(np.ones((2, 2), dtype), 1, value=value)[0, 0]
+    np.testing.assert_equal(corner, np.array(value).astype(dtype))

@@ -50,8 +50,11 @@ cdef long word(str function, str name, object value, dict known) except -1:
 
 
 cdef bint is_integer(object value):
-    return PyLong_CheckExact(value) or (
-        PyIndex_Check(value) and not isinstance(value, (bool, np.bool, np.ndarray)))
+    if PyLong_CheckExact(value):
+        return True
+    if isinstance(value, np.ndarray):
+        return value.ndim == 0 and value.dtype.kind in "iu"
+    return PyIndex_Check(value) and not isinstance(value, (bool, np.bool))
 
 
 cdef Py_ssize_t size(str function, str name, object value, Py_ssize_t least, object whole, str form) except? -1:
@@ -75,7 +78,7 @@ cdef int pair(str function, str name, object value, Py_ssize_t least, int axes, 
         to[0] = to[1] if axes == 2 else min(least, 1)
         return 0
     if isinstance(value, np.ndarray) and value.ndim == 1:
-        value = tuple(value)
+        value = tuple(value.tolist())
     if isinstance(value, (tuple, list)) and len(value) == axes:
         to[0] = size(function, name, value[0], least, value, form) if axes == 2 else min(least, 1)
         to[1] = size(function, name, value[axes - 1], least, value, form)
@@ -232,17 +235,17 @@ cdef void describe(cnp.ndarray a, Axes axes, cf_array *to) noexcept:
         to.strides[i] = item if axis < 0 or to.shape[i] <= 1 else cnp.PyArray_STRIDE(a, axis)
 
 
-cdef object result_dtype(str function, cnp.ndarray x, cnp.ndarray w):
-    """The dtype of a convolution, by the rules of the contract."""
-    cdef object a = x.dtype, b = w.dtype
-    if a.kind in "biu" and b.kind in "biu":
-        if a == np.uint64 or b == np.uint64:
-            raise errors.no_uint64(function, a, b)
-        return np.result_type(a, b, int32)
+cdef object result_dtype(str function, dict arrays):
+    """The dtype of sums of products of `arrays`, {name: array}, by the rules of the contract."""
+    cdef dict dtypes = {name: a.dtype for name, a in arrays.items()}
+    if all([dtype.kind in "biu" for dtype in dtypes.values()]):
+        if np.uint64 in dtypes.values():
+            raise errors.no_uint64(function, dtypes)
+        return np.result_type(*dtypes.values(), int32)
     try:
-        return np.result_type(a, b)
+        return np.result_type(*dtypes.values())
     except TypeError:
-        raise errors.no_result_dtype(function, a, b) from None
+        raise errors.no_result_dtype(function, dtypes) from None
 
 
 cdef dict shapes_of(cnp.ndarray x, cnp.ndarray w):
@@ -423,11 +426,11 @@ cdef object run(str function, int axes, const cf_conv2d_options *options, object
         raise failure(status, function, options, cx.shape, cw.shape, shapes_of(x, w))
     bias = None if bias_value is None else as_bias(function, bias_value, shape.K, shapes_of(x, w))
 
-    dtype = None if cx.dtype == CF_F32 and cw.dtype == CF_F32 else result_dtype(function, x, w)
+    dtype = None if cx.dtype == CF_F32 and cw.dtype == CF_F32 else result_dtype(function, {"x": x, "w": w})
     if out is None:
         target = result = empty(axes, rank, options.channels_last, &shape, dtype)
         if dtype is not None and dtype_of(target) < 0:
-            raise errors.no_result_dtype(function, x.dtype, w.dtype)
+            raise errors.no_result_dtype(function, {"x": x.dtype, "w": w.dtype})
     else:
         expected = expected_shape(axes, rank, options.channels_last, &shape)
         result = check_out(function, out, expected, np.dtype(np.float32) if dtype is None else dtype)
@@ -473,6 +476,13 @@ def conv(str function, int axes, x, w, bias, stride, padding, dilation, groups, 
     return run(function, axes, &options, x, as_array(function, "w", w), bias, out, None)
 
 
+cdef cnp.ndarray frozen(cnp.ndarray a):
+    """A copy that stays what it is: a view of it cannot be made writeable."""
+    copy = np.array(a)
+    copy.setflags(write=False)
+    return copy.view()
+
+
 @cython.final
 cdef class Layer:
     """What convfast.Conv2D keeps: filters, options, and the filters packed as calls need them."""
@@ -497,10 +507,8 @@ cdef class Layer:
             raise errors.bad_groups(function, 0, cw.shape[0], self.options.groups, shapes)
         self.bias = as_bias(function, bias, cw.shape[0], shapes)
         if self.bias is not None:
-            self.bias = (<object>self.bias).copy()
-            (<object>self.bias).setflags(write=False)
-        self.w = (<object>filters).copy()
-        (<object>self.w).setflags(write=False)
+            self.bias = frozen(self.bias)
+        self.w = frozen(filters)
         self.packs = Packs()
 
     def __call__(self, x, out):
@@ -565,8 +573,12 @@ def explain(str function, x_shape, w_shape, dtype, stride, padding, dilation, gr
     parse_options(function, 2, stride, padding, dilation, groups, data_format, padding_mode, activation, precision,
                   algorithm, &options)
     parse_shapes(function, x_shape, w_shape, &options, x, w, &shape)
-    cdef cnp.ndarray probe = as_array(function, "dtype", np.empty(0, dtype))
-    cdef int compute = dtype_of(result_dtype_of(function, probe))
+    try:
+        probe = np.empty(0, dtype)
+    except TypeError:
+        raise errors.unknown_dtype(function, dtype) from None
+    probe = as_array(function, "dtype", probe)
+    cdef int compute = dtype_of(np.empty(0, result_dtype(function, {"dtype": probe})))
     cdef cf_status status = cf_conv2d_explain(&options, <cf_dtype>compute, x, w, &e)
     if status != CF_OK:
         raise failure(status, function, &options, x, w, {"x": x_shape, "w": w_shape}, <cf_dtype>compute)
@@ -584,10 +596,6 @@ def explain(str function, x_shape, w_shape, dtype, stride, padding, dilation, gr
     }
 
 
-cdef cnp.ndarray result_dtype_of(str function, cnp.ndarray probe):
-    return np.empty(0, result_dtype(function, probe, probe))
-
-
 # Process
 
 def set_num_threads(n):
@@ -596,11 +604,6 @@ def set_num_threads(n):
 
 def get_num_threads():
     return cf_get_threads()
-
-
-def threads_setting(n):
-    """For the context manager: 0 stands for the default."""
-    cf_set_threads(n)
 
 
 def set_precision(level):

@@ -64,8 +64,7 @@ cdef object pool_failure(cf_status status, str function, const cf_pool2d_options
     if status == CF_EMPTY_PLANE:
         return errors.empty_plane(function, "pool", shapes)
     if status == CF_WIDE_PADDING:
-        return errors.wide_padding(function, tuple((axes[i].pad_before, axes[i].pad_after) for i in range(2)
-                                                   if axes[i].in_ > 0), size, dilation, shapes)
+        return errors.wide_padding(function, padding, size, dilation, shapes)
     if status == CF_EMPTY_OUTPUT:
         return errors.empty_pooling(function, (x_shape[2], x_shape[3]), size, dilation, padding, shapes)
     if status == CF_TOO_LARGE:
@@ -194,7 +193,7 @@ def local_max_sum2d(x, size, data_format):
     cdef cnp.ndarray a = as_array(function, "x", x)
     check_rank(function, 2, a)
     if a.dtype == np.uint64:
-        raise errors.no_uint64_sum(function)
+        raise errors.no_uint64(function, {"x": a.dtype})
     dtype = np.result_type(a.dtype, int32) if a.dtype.kind in "biu" else a.dtype
     describe(a, x_axes(2, cnp.PyArray_NDIM(a), channels_last), &cx)
     if cx.shape[2] < 1 or cx.shape[3] < 1:
@@ -211,12 +210,16 @@ def local_max_sum2d(x, size, data_format):
 
 cdef int fill_bits(str function, object value, cnp.ndarray x, cf_pad2d_options *options) except -1:
     cdef cnp.ndarray filled
-    if value is None or isinstance(value, (str, bytes, complex)):
-        raise errors.bad_fill(function, value, x.dtype, f"it is {type(value).__name__}")
+    if value is None or isinstance(value, (str, bytes)) or np.iscomplexobj(value):
+        raise errors.bad_fill(function, value, x.dtype, TypeError, f"it is {type(value).__name__}")
     try:
-        filled = np.full(1, value, x.dtype)
+        with np.errstate(all="ignore"):
+            filled = np.full(1, value, x.dtype)
     except (TypeError, ValueError, OverflowError) as error:
-        raise errors.bad_fill(function, value, x.dtype, error) from None
+        raise errors.bad_fill(function, value, x.dtype, ValueError, error) from None
+    # NumPy stores 300.0 as 44 in uint8, 1.5 as 1, 70000 as infinity in float16.
+    if filled[0] != value if x.dtype.kind in "biu" else abs(filled[0]) == np.inf and abs(value) != np.inf:
+        raise errors.bad_fill(function, value, x.dtype, ValueError, "it does not fit")
     options.value = 0
     memcpy(&options.value, cnp.PyArray_DATA(filled), cnp.PyArray_ITEMSIZE(x))
     return 0

@@ -63,8 +63,8 @@ def conv2d_input_grad(grad_value, w_value, input_shape, stride, padding, dilatio
     if status != CF_OK:
         raise failure(status, function, &options, sizes, cw.shape, shapes)
     check_grad(function, grad, rank, where, &shape, shapes)
-    cdef cnp.ndarray target = grad_target(function, out, shape_at(rank, where, sizes), result_dtype(function, grad, w),
-                                         (grad, w))
+    cdef cnp.ndarray target = grad_target(function, out, shape_at(rank, where, sizes),
+                                         result_dtype(function, {"grad": grad, "w": w}), (grad, w))
     describe(grad, where, &cgrad)
     describe(target, where, &cdx)
     cdef cf_vector none = vector_of(None)
@@ -102,7 +102,7 @@ def conv2d_weight_grad(x_value, grad_value, kernel_size, stride, padding, dilati
     check_grad(function, grad, rank, where, &shape, shapes)
     cdef Axes w_where = w_axes(2, w_rank, options.channels_last)
     cdef cnp.ndarray target = grad_target(function, out, shape_at(w_rank, w_where, sizes),
-                                         result_dtype(function, x, grad), (x, grad))
+                                         result_dtype(function, {"x": x, "grad": grad}), (x, grad))
     describe(target, w_where, &cdw)
     with nogil:
         status = cf_conv2d_weight_grad(&options, &cx, &cgrad, &cdw)
@@ -168,8 +168,8 @@ def conv_transpose2d(x_value, w_value, bias_value, stride, padding, output_paddi
     if status != CF_OK:
         raise failure(status, function, &options, sizes, cw.shape, shapes)
     bias = as_bias(function, bias_value, sizes[1], shapes)
-    cdef cnp.ndarray target = grad_target(function, out, shape_at(rank, where, sizes), result_dtype(function, x, w),
-                                         (x, w, bias))
+    cdef cnp.ndarray target = grad_target(function, out, shape_at(rank, where, sizes),
+                                         result_dtype(function, {"x": x, "w": w}), (x, w, bias))
     describe(target, where, &cy)
     cdef cf_vector vector = vector_of(bias)
     with nogil:
@@ -183,14 +183,15 @@ def conv_transpose2d(x_value, w_value, bias_value, stride, padding, output_paddi
 
 cdef object pool_grad(str function, cf_pool2d_options *options, object grad_value, object x_value, object input_shape,
                       object padding, object out):
-    """Of maxima if x is given, else of means over an input of `input_shape`."""
+    """Of maxima in x, or of means over an input of `input_shape`."""
     cdef cnp.ndarray grad = as_array(function, "grad", grad_value), x = None, target
     cdef cf_array cx, cgrad, cdx
     cdef cf_axis axes[2]
     cdef ptrdiff_t sizes[4]
     cdef ptrdiff_t outputs[4]
     cdef int rank
-    if x_value is not None:
+    cdef bint maxima = options.kind == CF_POOL_MAX
+    if maxima:
         x = as_array(function, "x", x_value)
         input_shape = (<object>x).shape
     if not isinstance(input_shape, (tuple, list)):
@@ -209,13 +210,12 @@ cdef object pool_grad(str function, cf_pool2d_options *options, object grad_valu
     expected = shape_at(rank, where, outputs)
     if (<object>grad).shape != expected:
         raise errors.bad_grad(function, expected, shapes)
-    dtype = result_dtype(function, grad, grad) if x is not None else mean_dtype(grad)
+    dtype = result_dtype(function, {"grad": grad}) if maxima else mean_dtype(grad)
     target = grad_target(function, out, shape_at(rank, where, sizes), dtype, (grad, x))
     describe(grad, where, &cgrad)
     describe(target, where, &cdx)
-    if x is not None:
+    if maxima:
         describe(x, where, &cx)
-    cdef bint maxima = x is not None
     with nogil:
         status = (cf_max_pool2d_grad(options, &cx, &cgrad, &cdx) if maxima
                   else cf_avg_pool2d_grad(options, &cgrad, &cdx))

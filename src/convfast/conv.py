@@ -227,6 +227,7 @@ class Conv2D:
             "precision": _core.get_precision() if precision is None else precision,
             "algorithm": algorithm,
         }
+        options = {name: _frozen(value) for name, value in options.items()}
         object.__setattr__(self, "_layer", _core.Layer(w, bias, **options))
         object.__setattr__(self, "_options", options)
 
@@ -313,7 +314,7 @@ class Conv2D:
         raise AttributeError(f"Conv2D cannot be changed: {name!r} stays")
 
     def __reduce__(self):
-        return _rebuild, (self.w, self.bias, self._options)
+        return _rebuild, (type(self), self.w, self.bias, self._options), getattr(self, "__dict__", None)
 
     def __repr__(self):
         defaults = Conv2D.__init__.__kwdefaults__ | {"precision": "highest"}
@@ -321,8 +322,17 @@ class Conv2D:
         return f"Conv2D(w of shape {self.w.shape} and dtype {self.w.dtype}{words})"
 
 
-def _rebuild(w, bias, options):
-    return Conv2D(w, bias, **options)
+def _frozen(value):
+    """Sizes that nobody can change: tuples for lists and arrays. Words stay what they are."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return tuple(map(_frozen, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _rebuild(kind, w, bias, options):
+    layer = kind.__new__(kind)
+    Conv2D.__init__(layer, w, bias, **options)
+    return layer
 
 
 def conv2d_output_shape(x_shape, w_shape, *, stride=1, padding=0, dilation=1, groups=1, data_format="NCHW"):

@@ -65,6 +65,9 @@ def unknown_word(function, name, value, known):
 
 def not_a_size(function, name, value, least, form="an integer or a pair (h, w) of integers"):
     """Neither the integer nor the pair that was asked for, or one that is too small or too large."""
+    kind = type(value).__name__
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     numbers = value if isinstance(value, (tuple, list)) else (value,)
     flat = [n for item in numbers for n in (item if isinstance(item, (tuple, list)) else (item,))]
     may_be_tuple = form != "an integer" or not isinstance(value, (tuple, list))
@@ -74,7 +77,7 @@ def not_a_size(function, name, value, least, form="an integer or a pair (h, w) o
         if any(n >= 2**63 for n in flat):
             return ValueError(f"{function}: {name} is too large: {short(value)}")
         return ValueError(f"{function}: {name} must be {form}, not {short(value)}")
-    return TypeError(f"{function}: {name} must be {form}, not {short(value)} ({type(value).__name__})")
+    return TypeError(f"{function}: {name} must be {form}, not {short(value)} ({kind})")
 
 
 def not_an_array(function, name, value, reason):
@@ -87,15 +90,23 @@ def bad_dtype(function, name, dtype):
     )
 
 
-def no_uint64(function, x_dtype, w_dtype):
+def named_dtypes(dtypes):
+    return ", ".join(f"{name} is {dtype}" for name, dtype in dtypes.items())
+
+
+def no_uint64(function, dtypes):
     return TypeError(
-        f"{function}: integer convolution with uint64 is not exact in any dtype (x is {x_dtype}, w is {w_dtype}); "
+        f"{function}: sums of uint64 are not exact in any dtype ({named_dtypes(dtypes)}); "
         "convert to int64, or to float64"
     )
 
 
-def no_result_dtype(function, x_dtype, w_dtype):
-    return TypeError(f"{function}: x of dtype {x_dtype} and w of dtype {w_dtype} have no common dtype that is computed")
+def no_result_dtype(function, dtypes):
+    return TypeError(f"{function}: there is no common dtype that is computed ({named_dtypes(dtypes)})")
+
+
+def unknown_dtype(function, value):
+    return TypeError(f"{function}: dtype must be what numpy.dtype takes, not {short(value)}")
 
 
 def bad_rank(function, name, rule, shapes):
@@ -141,10 +152,11 @@ def bad_channels(function, C, groups, expected_of, shapes):
 
 
 def bad_groups(function, C, K, groups, shapes):
-    name, count = ("x", f"{C} channels") if C % groups else ("w", f"{K} filters")
+    name, unit = ("w", "filters") if "w" in shapes else ("grad", "channels")
+    has = f"x has {C} channels" if C % groups else f"{name} has {K} {unit}"
     return ValueError(
-        f"{function}: groups must divide the channels of x and the filters of w, "
-        f"but groups={groups} and {name} has {count}{shapes_text(shapes)}"
+        f"{function}: groups must divide the channels of x and the {unit} of {name}, "
+        f"but groups={groups} and {has}{shapes_text(shapes)}"
     )
 
 
@@ -154,13 +166,22 @@ def empty_window(function, size, shapes, name="w"):
     )
 
 
+def of_axes(function, numbers):
+    """(h, w), or the one number that there is."""
+    return numbers[1] if function.endswith("1d") else tuple(numbers)
+
+
+def cells(function, numbers):
+    return f"{numbers[1]}" if function.endswith("1d") else f"{numbers[0]} x {numbers[1]}"
+
+
 def empty_output(function, inputs, pads, size, dilation, shapes):
     extents = [d * (s - 1) + 1 for s, d in zip(size, dilation, strict=True)]
     padded = [i + before + after for i, (before, after) in zip(inputs, pads, strict=True)]
     return ValueError(
-        f"{function}: the output would be empty, because the filter covers {extents[0]} x {extents[1]} cells "
-        f"(size {tuple(size)}, dilation {tuple(dilation)}) and the padded input has {padded[0]} x {padded[1]}"
-        f"{shapes_text(shapes)}"
+        f"{function}: the output would be empty, because the filter covers {cells(function, extents)} cells "
+        f"(size {of_axes(function, size)}, dilation {of_axes(function, dilation)}) "
+        f"and the padded input has {cells(function, padded)}{shapes_text(shapes)}"
     )
 
 
@@ -228,20 +249,20 @@ def empty_plane(function, verb, shapes):
     return ValueError(f"{function}: x has planes without a cell, there is nothing to {verb}{shapes_text(shapes)}")
 
 
-def wide_padding(function, pads, size, dilation, shapes):
-    reach = tuple(d * (s - 1) for s, d in zip(size, dilation, strict=True))
+def wide_padding(function, padding, size, dilation, shapes):
+    reach = of_axes(function, [d * (s - 1) for s, d in zip(size, dilation, strict=True)])
     return ValueError(
-        f"{function}: padding must stay below the window, at most {reach} (vertical, horizontal), not {pads} "
-        f"(size {tuple(size)}, dilation {tuple(dilation)}){shapes_text(shapes)}"
+        f"{function}: padding must stay below the window, at most {reach}, not {short(padding)} "
+        f"(size {of_axes(function, size)}, dilation {of_axes(function, dilation)}){shapes_text(shapes)}"
     )
 
 
 def empty_pooling(function, inputs, size, dilation, padding, shapes):
     extents = [d * (s - 1) + 1 for s, d in zip(size, dilation, strict=True)]
     return ValueError(
-        f"{function}: the output would be empty, because the window covers {extents[0]} x {extents[1]} cells "
-        f"(size {tuple(size)}, dilation {tuple(dilation)}) and x has {inputs[0]} x {inputs[1]} "
-        f"with padding={padding!r}{shapes_text(shapes)}"
+        f"{function}: the output would be empty, because the window covers {cells(function, extents)} cells "
+        f"(size {of_axes(function, size)}, dilation {of_axes(function, dilation)}) "
+        f"and x has {cells(function, inputs)} with padding={short(padding)}{shapes_text(shapes)}"
     )
 
 
@@ -270,8 +291,7 @@ def needs_kernel(function, padding):
     return ValueError(f"{function}: padding={padding!r} depends on a window: kernel_size must be given")
 
 
-def bad_fill(function, value, dtype, reason):
-    kind = TypeError if value is None or isinstance(value, (str, bytes, complex)) else ValueError
+def bad_fill(function, value, dtype, kind, reason):
     return kind(f"{function}: value must be a number of dtype {dtype}, not {short(value)}: {reason}")
 
 
@@ -313,10 +333,6 @@ def bad_levels(function, levels):
         return TypeError(f"{function}: levels must be {form}, not {short(levels)}")
     numeric = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in numbers)
     return (ValueError if numeric else TypeError)(f"{function}: levels must be {form}, not {short(levels)}")
-
-
-def no_uint64_sum(function):
-    return TypeError(f"{function}: sums of uint64 are not exact in any dtype; convert to int64, or to float64")
 
 
 def unaddressable(function, shapes):

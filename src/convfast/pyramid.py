@@ -1,5 +1,7 @@
 """Spatial pyramids: one vector length for images of every size."""
 
+import sys
+
 import numpy as np
 
 from convfast import _core, errors
@@ -55,10 +57,13 @@ def spatial_pyramid_pool2d(x, levels=(4, 2, 1), *, mode="max", data_format="NCHW
         valid = False
     if not valid or not levels or min(levels) < 1:
         raise errors.bad_levels(function, levels)
+    cells = sum(int(level) ** 2 for level in levels)
+    if max(N, 1) * max(C, 1) * cells > sys.maxsize // 64:
+        raise errors.unaddressable(function, {"x": x.shape})
     batch = x if x.ndim == 4 else x.reshape((1, *x.shape) if x.ndim == 3 else (1, 1, *x.shape))
     if x.ndim == 2 and data_format == "NHWC":
         batch = x.reshape(1, *x.shape, 1)
-    y = np.empty((N, C * sum(int(level) ** 2 for level in levels)), _core.pyramid_dtype(x, mode))
+    y = np.empty((N, C * cells), _core.pyramid_dtype(x, mode))
     start = 0
     for level in map(int, levels):
         part = y[:, start : start + C * level * level].reshape(N, C, level, level)
