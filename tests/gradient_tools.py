@@ -1,6 +1,7 @@
 """What the tests of gradients share: random layers, and the promise of precision for sums of any operands."""
 
 import numpy as np
+from conftest import FLOAT64_PROMISE, HALF_ULP, PROMISE
 
 import convfast
 from convfast import _core
@@ -8,10 +9,7 @@ from convfast import reference as ref
 
 PADDINGS = [0, (1, 2), ((0, 2), (3, 1)), "valid", "same", "same_lower", "full"]
 MODES = ["constant", "edge", "reflect", "symmetric", "wrap"]
-HIGHEST = 2e-6  # float32: of the same sum over magnitudes
-FLOAT64 = 1e-14
-HALF_ULP = {2: 2.0**-11, 4: 0, 8: 0}  # one rounding of float16
-SUBNORMAL = {2: 2.0**-25, 4: 0, 8: 0}
+SUBNORMAL = {"float16": 2.0**-25}  # where half a unit is no longer relative
 
 
 def assert_close(got, function, arrays, **options):
@@ -22,9 +20,9 @@ def assert_close(got, function, arrays, **options):
         np.testing.assert_array_equal(got, want)
         return
     magnitude = function(*(abs(a) if isinstance(a, np.ndarray) else a for a in arrays), **{**options, **plain(options)})
-    size = got.dtype.itemsize
-    promise = FLOAT64 if size == 8 else HIGHEST
-    allowed = (promise + HALF_ULP[size]) * magnitude + SUBNORMAL[size]
+    kind = got.dtype.name
+    promise = FLOAT64_PROMISE if kind == "float64" else PROMISE["highest"][0]
+    allowed = (promise + HALF_ULP.get(kind, 0)) * magnitude + SUBNORMAL.get(kind, 0)
     error = np.abs(got.astype(np.float64) - want)
     assert np.all(error <= allowed), f"{np.max(error / (allowed + 1e-300)):.3g} of the promise with {options}"
 
