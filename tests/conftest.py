@@ -1,7 +1,5 @@
 """Fixtures, arrays to test with, and the one place for tolerances."""
 
-import ctypes
-import mmap
 import os
 import subprocess
 import sys
@@ -101,26 +99,6 @@ def operands(rng, N, C, H, W, K, R, S, data_format, dtype=np.float32, groups=1, 
 
 
 needs_winograd = pytest.mark.skipif("winograd" not in _core.algorithms(), reason="this build has no Winograd algorithm")
-
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def guarded(array, side):
-    """A copy of `array` that begins ("before") or ends ("after") at a page that nobody may touch.
-
-    An access on the wrong side of that border ends the process.
-    """
-    page = mmap.PAGESIZE
-    room = -(-array.nbytes // page) * page
-    memory = mmap.mmap(-1, room + 2 * page)
-    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    for guard in (address, address + page + room):
-        assert libc.mprotect(ctypes.c_void_p(guard), ctypes.c_size_t(page), 0) == 0
-    start = page if side == "before" else page + room - array.nbytes
-    copy = np.frombuffer(memory, array.dtype, array.size, start).reshape(array.shape)
-    copy[...] = array
-    return copy
-
 
 def run_child(code, timeout=60, **environment):
     """Standard output of `code` in a fresh Python, which must end well and in time. It may import the tests."""

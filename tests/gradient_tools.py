@@ -1,6 +1,8 @@
-"""What the tests of gradients share: random layers, and the promise of precision for sums of any operands."""
+"""What the tests of gradients share: calls between guard pages, the promise of precision, layers of all sizes."""
 
 import numpy as np
+from conftest import FLOAT64_PROMISE, HALF_ULP, PROMISE, assert_same_bits, integers, w_shape, x_shape
+from guard_pages import SIDES, guarded, results_guarded
 
 import convfast
 from convfast import _core
@@ -8,10 +10,26 @@ from convfast import reference as ref
 
 PADDINGS = [0, (1, 2), ((0, 2), (3, 1)), "valid", "same", "same_lower", "full"]
 MODES = ["constant", "edge", "reflect", "symmetric", "wrap"]
-HIGHEST = 2e-6  # float32: of the same sum over magnitudes
-FLOAT64 = 1e-14
-HALF_ULP = {2: 2.0**-11, 4: 0, 8: 0}  # one rounding of float16
-SUBNORMAL = {2: 2.0**-25, 4: 0, 8: 0}
+SUBNORMAL = {"float16": 2.0**-25}  # where half a unit is no longer relative
+
+
+def check(name, arrays, **options):
+    """The function of this name obeys its law and touches nothing outside its arrays."""
+    got = getattr(convfast, name)(*arrays, **options)
+    assert_close(got, getattr(ref, name), arrays, **options)
+    assert_nothing_outside(name, arrays, got, **options)
+
+
+def assert_nothing_outside(name, arrays, expected, **options):
+    """The same bits from arrays between guard pages, in `out` and in a new array, which stand there too."""
+    function = getattr(convfast, name)
+    for side in SIDES:
+        placed = [guarded(a, side) if isinstance(a, np.ndarray) else a for a in arrays]
+        with results_guarded(side):
+            new, out = function(*placed, **options), np.empty_like(expected)
+            assert function(*placed, out=out, **options) is out
+        assert_same_bits(new, expected)
+        assert_same_bits(out, expected)
 
 
 def assert_close(got, function, arrays, **options):
@@ -22,15 +40,34 @@ def assert_close(got, function, arrays, **options):
         np.testing.assert_array_equal(got, want)
         return
     magnitude = function(*(abs(a) if isinstance(a, np.ndarray) else a for a in arrays), **{**options, **plain(options)})
-    size = got.dtype.itemsize
-    promise = FLOAT64 if size == 8 else HIGHEST
-    allowed = (promise + HALF_ULP[size]) * magnitude + SUBNORMAL[size]
+    kind = got.dtype.name
+    promise = FLOAT64_PROMISE if kind == "float64" else PROMISE["highest"][0]
+    allowed = (promise + HALF_ULP.get(kind, 0)) * magnitude + SUBNORMAL.get(kind, 0)
     error = np.abs(got.astype(np.float64) - want)
     assert np.all(error <= allowed), f"{np.max(error / (allowed + 1e-300)):.3g} of the promise with {options}"
 
 
 def plain(options):
     return {"activation": None} if "activation" in options else {}
+
+
+def layers_of_every_width(data_format):
+    """((x, w, grad), (R, S), options): rows of every width and channels of every number, up to two wide tiles."""
+    rng = np.random.default_rng(8)
+    sizes = [((2, 3, 4, W, 7, 3, min(W, 5)), {}) for W in range(1, 68)]
+    sizes += [((1, 3, 5, W, 3, 2, min(W, 3)), {"padding": 1, "stride": 2}) for W in range(1, 68)]
+    for C in range(1, 36):
+        sizes += [
+            ((2, C, 4, 5, 36 - C, 1, 1), {}),
+            ((1, C, 4, 7, C, 3, 3), {"padding": (0, 2)}),
+            ((2, C, 5, 19, C, 3, 3), {"groups": C, "padding": 1, "stride": (1, 1 + C % 2)}),
+        ]
+    for number, ((N, C, H, W, K, R, S), options) in enumerate(sizes):
+        options = {"data_format": data_format, **options}
+        dtype = ["float32", "float32", "float64", "float16", "int32"][number % 5]
+        shapes = x_shape(N, C, H, W, data_format), w_shape(K, C // options.get("groups", 1), R, S, data_format)
+        shapes += (ref.conv2d_output_shape(*shapes, **options),)
+        yield [integers(rng, shape, dtype) for shape in shapes], (R, S), options
 
 
 def random_layer(rng):

@@ -98,7 +98,7 @@ def made_up_report(names=("quick", "sizes", "batches", "pools"), threads=(2,), s
                     continue
                 for row in CONTENDERS[name].rows_for(layer):
                     limit = max(layer.flops / 2e11, layer.bytes / 5e10) * 2 / n
-                    median = 2e-6 + limit * 200 / speed[name] * chance.uniform(1, 2)
+                    median = 3e-6 + limit * 200 / speed[name] * chance.uniform(1, 2)
                     rows.append(
                         asdict(row)
                         | {"layer": layer.name, "threads": n, "flops": layer.flops, "bytes": layer.bytes}

@@ -8,7 +8,8 @@ from functools import partial
 
 import numpy as np
 import pytest
-from conftest import assert_same_bits, every_way, guarded, integers, normal, operands, run_child, w_shape, x_shape
+from conftest import assert_same_bits, every_way, integers, normal, operands, run_child, w_shape, x_shape
+from guard_pages import SIDES, guarded
 
 from convfast import Conv2D, _core, conv2d, reference
 
@@ -259,7 +260,7 @@ def test_out_may_share_memory_with_filters_or_bias(isa, rng):
 
 
 @pytest.mark.parametrize("data_format", ["NCHW", "NHWC"])
-@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("side", SIDES)
 def test_guard_pages(isa, data_format, side):
     run_child(f"from test_arrays import walk_along_guard_pages as walk; walk({isa!r}, {data_format!r}, {side!r})")
 
@@ -294,17 +295,24 @@ def walk(rng, C, H, W, K, data_format, side, kernel, options, dtype="float32"):
         np.testing.assert_allclose(out, exact, atol=near, rtol=0, err_msg=algorithm)
 
 
-def test_the_guard_is_awake():
-    """The page itself: a walk that cannot fault would prove nothing."""
-    for side, step in [("before", -1), ("after", 1)]:
-        code = f"""
-import numpy as np
-from conftest import guarded
-array = guarded(np.zeros(5, np.float32), {side!r})
-print(np.lib.stride_tricks.as_strided(array[0 if {step} < 0 else 4:], (2,), ({step} * 4,)))
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("make", ["x", "y", "indices"])
+def test_the_guard_is_awake(side, make):
+    """Both pages themselves, of arrays given and of arrays made: a walk that cannot fault would prove nothing."""
+    code = f"""
+import sys, numpy as np
+from convfast import max_pool2d
+from guard_pages import guarded, results_guarded
+x = guarded(np.arange(15, dtype=np.float32).reshape(3, 5), {side!r})
+with results_guarded({side!r}):
+    y, indices = max_pool2d(x, 1, return_indices=True)
+first, step = {make}.reshape(-1)[:1], {make}.itemsize
+def read(cell): return np.lib.stride_tricks.as_strided(first, (2,), (cell * step,))[1]
+print("the last is", int(read(14)), file=sys.stderr)
+print(read({-1 if side == "before" else 15}))
 """
-        with pytest.raises(AssertionError, match="exit code -11"):
-            run_child(code)
+    with pytest.raises(AssertionError, match=r"exit code -11\s+the last is 14\s"):
+        run_child(code)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -2,17 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import (
-    assert_promise,
-    assert_same_bits,
-    guarded,
-    integers,
-    normal,
-    operands,
-    promised,
-    w_shape,
-    x_shape,
-)  # fmt: skip
+from conftest import assert_promise, assert_same_bits, integers, normal, operands, promised, w_shape, x_shape
+from guard_pages import SIDES, guarded
 
 from convfast import _core, conv2d, explain_conv2d, num_threads, reference
 
@@ -115,7 +106,7 @@ def test_groups_of_few_channels(isa, C, K, dtype, rng):
                 assert_law(x[:, ::-1, :, ::-1], w, bias, groups=groups, data_format="NHWC", **options)
 
 
-@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("side", SIDES)
 def test_groups_of_few_channels_read_nothing_outside(isa, side, rng):
     for groups, C, K in (8, 2, 2), (5, 4, 4), (13, 3, 3), (16, 2, 1), (9, 3, 2):
         x, w, bias = grouped(rng, groups, C, K, 5, 7, 3, 3)
@@ -208,7 +199,7 @@ def test_non_finite_values_stay_in_their_windows(isa, data_format, rng):
             np.testing.assert_array_equal(~np.isfinite(y), expected)
 
 
-@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("side", SIDES)
 def test_no_access_outside(isa, data_format, side, rng):
     """In every place of a vector's tail."""
     for width in 1, 3, 7, 8, 9, 15, 16, 17, 30, 33:

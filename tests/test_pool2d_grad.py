@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from conftest import x_shape
+from gradient_tools import assert_nothing_outside
 from reference_tools import POOLINGS, central_difference, inner, nhwc
 
 import convfast
@@ -33,6 +35,7 @@ def test_max(rng, options, dilation):
         got = convfast.max_pool2d_grad(g, x, (3, 2), **options)
         assert got.dtype == g.dtype
         np.testing.assert_array_equal(got, want)
+        assert_nothing_outside("max_pool2d_grad", (g, x, (3, 2)), got, **options)
         last = convfast.max_pool2d_grad(nhwc(g), nhwc(x), (3, 2), data_format="NHWC", **options)
         np.testing.assert_array_equal(last, nhwc(want))
 
@@ -48,8 +51,26 @@ def test_avg(rng, options, include):
         got = convfast.avg_pool2d_grad(g, shape, (3, 2), **options)
         assert got.dtype == (np.float64 if dtype == np.int8 else dtype)
         np.testing.assert_allclose(got, want, rtol=2 * np.finfo(got.dtype).eps, atol=1e-7)
+        assert_nothing_outside("avg_pool2d_grad", (g, shape, (3, 2)), got, **options)
         last = convfast.avg_pool2d_grad(nhwc(g), (2, 7, 8, 3), (3, 2), data_format="NHWC", **options)
         np.testing.assert_array_equal(last, nhwc(got))
+
+
+def test_nothing_outside_the_arrays_is_touched(isa, data_format, rng):
+    """Rows of every width, channels of every number; halves and quarters of whole numbers, so that means are exact."""
+    sizes = [(W, 3, kernel) for W in range(1, 68) for kernel in ((2, min(W, 4)), 1)]
+    sizes += [(5, C, (2, 4)) for C in range(1, 36)]
+    for number, (W, C, kernel) in enumerate(sizes):
+        options = dict(stride=(1, 1 + number % 3), ceil_mode=number % 2 == 0, data_format=data_format)
+        x = numbers(rng, x_shape(2, C, 4, W, data_format), DTYPES[number % len(DTYPES)])
+        g = numbers(rng, ref.max_pool2d(x, kernel, **options).shape, x.dtype)
+        got = convfast.max_pool2d_grad(g, x, kernel, **options)
+        np.testing.assert_array_equal(got, ref.max_pool2d_grad(g, x, kernel, **options))
+        assert_nothing_outside("max_pool2d_grad", (g, x, kernel), got, **options)
+        options["divisor_override"] = 4
+        got = convfast.avg_pool2d_grad(g, x.shape, kernel, **options)
+        np.testing.assert_array_equal(got, ref.avg_pool2d_grad(g, x.shape, kernel, **options))
+        assert_nothing_outside("avg_pool2d_grad", (g, x.shape, kernel), got, **options)
 
 
 def test_central_differences(rng):

@@ -1,10 +1,13 @@
 """Threads and processes: the same bits whoever computes, nothing hangs, and the host stays as it was."""
 
 import contextlib
+import ctypes
 import itertools
 import os
 import platform
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -89,15 +92,67 @@ def test_eight_python_threads_at_once(isa, threads, rng):
         list(pool.map(check, range(8)))
 
 
-def test_the_gil_is_released(rng):
-    """Another thread counts while one long convolution runs."""
-    x, w, bias = operands(rng, 1, 64, 90, 90, 64, 3, 3, "NCHW", make=normal)
-    with num_threads(1), ThreadPoolExecutor(1) as pool:
-        job = pool.submit(conv2d, x, w, bias)
-        count = 0
-        while not job.done():
-            count += 1
-    assert count > 1000
+def is_apart(call):
+    """Whether other Python threads run while the call computes: one that wakes every 0.2 ms leaves no long silence.
+
+    A call that holds the GIL is silent for all of its time, whenever it is made. One that releases it is silent for as
+    long as a busy machine keeps the other thread waiting: one of many calls with a short silence shows that.
+    """
+    signs, stop = [], threading.Event()
+
+    def give_signs():
+        while not stop.is_set():
+            time.sleep(2e-4)
+            signs.append(time.perf_counter())
+
+    silences, durations = [], []
+    helper = threading.Thread(target=give_signs)
+    helper.start()
+    while len(durations) < 5 or (len(durations) < 50 and min(silences) >= min(durations) / 2):
+        start = time.perf_counter()
+        call()
+        end = time.perf_counter()
+        heard = [start, *(sign for sign in signs if start < sign < end), end]
+        silences.append(max(later - sooner for sooner, later in itertools.pairwise(heard)))
+        durations.append(end - start)
+    stop.set()
+    helper.join()
+    return min(silences) < min(durations) / 2
+
+
+X, W = np.ones((64, 128, 128), np.float32), np.ones((64, 64, 3, 3), np.float32)
+BATCH = np.broadcast_to(X, (4, *X.shape))
+LAYER, LONG_ROWS = Conv2D(W, padding=1), np.ones((64, 40_000), np.float32)
+LONG_CALLS = {
+    "conv2d": lambda: conv2d(X, W, padding=1),
+    "Conv2D": lambda: LAYER(X),
+    "conv1d": lambda: convfast.conv1d(LONG_ROWS, W[:, :, 0]),
+    "conv_transpose2d": lambda: convfast.conv_transpose2d(X, W, padding=1),
+    "conv2d_input_grad": lambda: convfast.conv2d_input_grad(X, W, X.shape, padding=1),
+    "conv2d_weight_grad": lambda: convfast.conv2d_weight_grad(X, X, 3, padding=1),
+    "max_pool2d": lambda: convfast.max_pool2d(BATCH, 31, stride=1),
+    "its indices": lambda: convfast.max_pool2d(BATCH, 3, stride=1, return_indices=True),
+    "avg_pool2d": lambda: convfast.avg_pool2d(BATCH, 31, stride=1),
+    "max_pool2d_grad": lambda: convfast.max_pool2d_grad(X, X, 1),
+    "avg_pool2d_grad": lambda: convfast.avg_pool2d_grad(X, X.shape, 1),
+    "pad2d": lambda: convfast.pad2d(X, 64, mode="reflect"),
+    "im2col": lambda: convfast.im2col(X, 3),
+    "resize2d": lambda: convfast.resize2d(BATCH, scale=2, mode="bilinear"),
+    "local_max_sum2d": lambda: convfast.local_max_sum2d(BATCH, 15),
+}
+
+
+@pytest.mark.parametrize("name", LONG_CALLS)
+def test_the_gil_is_released(name):
+    with num_threads(1):
+        assert is_apart(LONG_CALLS[name])
+
+
+@pytest.mark.parametrize("milliseconds", [2, 10])
+def test_a_gil_that_is_held_would_be_noticed(milliseconds):
+    """A function of a PyDLL keeps the GIL, one of a CDLL releases it."""
+    assert not is_apart(lambda: ctypes.PyDLL(None).usleep(milliseconds * 1000))
+    assert is_apart(lambda: ctypes.CDLL(None).usleep(milliseconds * 1000))
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="FE_UPWARD of x86 glibc")
