@@ -1,8 +1,8 @@
 """Types of the public names; tests/test_types.py holds them to the code."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Literal, NoReturn, SupportsIndex, TypeAlias, overload
+from typing import Any, Literal, NoReturn, SupportsFloat, SupportsIndex, TypeAlias, overload
 
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
@@ -10,9 +10,9 @@ from convfast import reference as reference
 from convfast.explain import Explanation
 
 Shape: TypeAlias = Sequence[SupportsIndex]
-Size: TypeAlias = SupportsIndex | tuple[SupportsIndex, SupportsIndex] | list[SupportsIndex]
+Size: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | NDArray[Any]
 Padding: TypeAlias = (
-    SupportsIndex | Sequence[SupportsIndex] | Sequence[Sequence[SupportsIndex]] | str
+    Size | Sequence[Sequence[SupportsIndex]] | str
 )  # a word: "valid", "same", "same_lower", "full"
 DataFormat: TypeAlias = Literal["NCHW", "NHWC"]
 PaddingMode: TypeAlias = Literal["constant", "edge", "reflect", "symmetric", "wrap"]
@@ -58,7 +58,7 @@ def avg_pool1d(
     padding: Padding = 0,
     ceil_mode: bool = False,
     count_include_pad: bool | None = None,
-    divisor_override: int | None = None,
+    divisor_override: float | None = None,
     data_format: DataFormat = "NCHW",
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]: ...
@@ -70,7 +70,7 @@ def avg_pool2d(
     padding: Padding = 0,
     ceil_mode: bool = False,
     count_include_pad: bool | None = None,
-    divisor_override: int | None = None,
+    divisor_override: float | None = None,
     data_format: DataFormat = "NCHW",
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]: ...
@@ -229,6 +229,19 @@ def max_pool1d(
     out: NDArray[Any] | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any]]: ...
 @overload
+def max_pool1d(
+    x: ArrayLike,
+    kernel_size: Size,
+    *,
+    stride: Size | None = None,
+    padding: Padding = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+    return_indices: bool,
+    data_format: DataFormat = "NCHW",
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]: ...
+@overload
 def max_pool2d(
     x: ArrayLike,
     kernel_size: Size,
@@ -254,6 +267,19 @@ def max_pool2d(
     data_format: DataFormat = "NCHW",
     out: NDArray[Any] | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any]]: ...
+@overload
+def max_pool2d(
+    x: ArrayLike,
+    kernel_size: Size,
+    *,
+    stride: Size | None = None,
+    padding: Padding = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+    return_indices: bool,
+    data_format: DataFormat = "NCHW",
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]: ...
 def max_pool2d_grad(
     grad: ArrayLike,
     x: ArrayLike,
@@ -275,17 +301,17 @@ def avg_pool2d_grad(
     padding: Padding = 0,
     ceil_mode: bool = False,
     count_include_pad: bool | None = None,
-    divisor_override: int | None = None,
+    divisor_override: float | None = None,
     data_format: DataFormat = "NCHW",
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]: ...
-def num_threads(n: int) -> AbstractContextManager[None]: ...
+def num_threads(n: SupportsIndex) -> AbstractContextManager[None]: ...
 def pad2d(
     x: ArrayLike,
     padding: Padding,
     *,
     mode: PaddingMode = "constant",
-    value: float = 0,
+    value: SupportsFloat = 0,
     interior: Size = 0,
     kernel_size: Size | None = None,
     stride: Size = 1,
@@ -297,17 +323,17 @@ def resize2d(
     x: ArrayLike,
     size: Size | None = None,
     *,
-    scale: float | tuple[float, float] | None = None,
+    scale: float | Sequence[float] | None = None,
     mode: Literal["nearest", "bilinear"] = "nearest",
     align_corners: bool = False,
     data_format: DataFormat = "NCHW",
 ) -> NDArray[Any]: ...
-def set_num_threads(n: int) -> None: ...
+def set_num_threads(n: SupportsIndex) -> None: ...
 def set_precision(level: Precision) -> None: ...
 def show_config() -> None: ...
 def spatial_pyramid_pool2d(
     x: ArrayLike,
-    levels: Sequence[int] = (4, 2, 1),
+    levels: Iterable[SupportsIndex] = (4, 2, 1),
     *,
     mode: Literal["max", "avg"] = "max",
     data_format: DataFormat = "NCHW",
