@@ -69,9 +69,10 @@ def test_ci_takes_the_commands_from_the_readme():
         assert command not in ci
 
 
-def test_the_linter_of_contributors_is_that_of_ci():
-    asked = re.findall(r"\bruff (.+)", "\n".join(blocks(ROOT / "CONTRIBUTING.md", "console")))
-    done = re.findall(r'/ruff" (.+)\)', (ROOT / ".ci" / "run").read_text())
+@pytest.mark.parametrize("tool", ["ruff", "mypy"])
+def test_contributors_check_what_ci_checks(tool):
+    asked = re.findall(rf"\b{tool} (.+)", "\n".join(blocks(ROOT / "CONTRIBUTING.md", "console")))
+    done = re.findall(rf'/{tool}" (.+)\)', (ROOT / ".ci" / "run").read_text())
     assert asked == done != []
 
 
