@@ -4,9 +4,11 @@
               values, and of several NaN, the first in row-major order
      means    dx[n,c,h,w] = sum over the windows that see (h, w) of grad[n,c,p,q] / cells(p, q)
 
-   A task is a band of rows of one plane. It goes through every window that reaches into the band, so no two tasks
-   write the same cell and no bit depends on the threads; maxima are looked up again in x, row by row. Sums are formed
-   in float64 (integers: in 64 bits, which wrap) and rounded once.
+   A task is a band of one plane: rows of it, or a stretch of one row that is very long. It goes through every window
+   that reaches into the band, so no two tasks write the same cell and no bit depends on the threads; maxima are looked
+   up again in x, row by row. Of windows in a row so many are treated together that tables stay small, and so are pieces
+   of rows of x, each in the order of the plane. Sums are formed in float64 (integers: in 64 bits, which wrap) and
+   rounded once.
 
    The caller guarantees: options that cf_pool2d_geometry accepts for the shape of dx, x of that shape, grad of the
    result's shape, a dx of a dtype that results may have, overlapping no input. */
@@ -18,7 +20,12 @@
 #include <math.h>
 #include <string.h>
 
-#define BAND_CELLS 16384 /* 128 KiB of sums stay in a second-level cache; at least one row */
+#define BAND_CELLS 16384 /* 128 KiB of sums stay in a second-level cache; at least one row or a stretch of it */
+/* Of a row at a time: with their tables less than 7 MiB, so that eight threads stay below 64 MiB. Windows that reach
+   over the ends of a stretch are treated twice, and those of half a stretch should still be treated together. */
+#define STRETCH_CELLS 65536 /* more than BAND_CELLS, so that a band has whole rows, or one row */
+#define WINDOWS_MAX (2 * STRETCH_CELLS)
+#define PIECE_CELLS (2 * STRETCH_CELLS)
 #define CELLS_PER_MICROSECOND 300.0 /* of windows, order of magnitude, for the decision on threads */
 
 /* How values are compared and sums formed. */
@@ -31,7 +38,8 @@ typedef struct {
     number compare, sum;
     cf_load_run load_x, load_grad;
     cf_store_run store;
-    ptrdiff_t rows, bands; /* of a plane */
+    ptrdiff_t rows, cols, row_bands, col_bands; /* of a plane */
+    ptrdiff_t windows, piece; /* windows of a row, and cells of a row of x, that are treated together at most */
 } pool_grad;
 
 /* A number in 8 bytes, of the type that `number` says. */
@@ -47,10 +55,12 @@ typedef struct {
 
 typedef struct {
     const pool_grad *job;
-    ptrdiff_t first, rows; /* of the band */
+    range rows, cols;     /* of the band */
+    range windows;        /* of a row, that are treated now */
+    range piece;          /* of the row, in which they look for their cells */
     cell *sums, *row, *best, *grads;
     ptrdiff_t *index;
-    range *taps;
+    range *taps;          /* of each window, in the piece */
 } band;
 
 static int wins(number compare, cell a, cell b)
@@ -72,47 +82,76 @@ static void find_inside(ptrdiff_t start, ptrdiff_t step, ptrdiff_t size, ptrdiff
     *end = start >= size ? *begin : cf_max(*begin, cf_min(count, cf_ceil_div(size - start, step)));
 }
 
-/* The taps of each window of a row that lie in the plane. */
-static void find_taps(const band *b)
+/* The taps of `windows` that lie in `piece`: found once where a row is treated at once. */
+static void find_taps(band *b, range windows, range piece)
 {
     const cf_axis *w = &b->job->w;
-    for (ptrdiff_t q = 0; q < w->out; ++q)
-        find_inside(q * w->stride - w->pad_before, w->dilation, w->in, w->size, &b->taps[q].begin, &b->taps[q].end);
+    if (windows.begin == b->windows.begin && windows.end == b->windows.end && piece.begin == b->piece.begin &&
+        piece.end == b->piece.end)
+        return;
+    b->windows = windows, b->piece = piece;
+    range *taps = b->taps;
+    for (ptrdiff_t q = windows.begin; q < windows.end; ++q, ++taps)
+        find_inside(q * w->stride - w->pad_before - piece.begin, w->dilation, piece.end - piece.begin, w->size,
+                    &taps->begin, &taps->end);
+}
+
+/* The cells of a row, from the first to the last, that some of `windows` see. */
+static range find_seen(const cf_axis *w, range windows)
+{
+    const ptrdiff_t begin = windows.begin * w->stride - w->pad_before;
+    const ptrdiff_t end = (windows.end - 1) * w->stride - w->pad_before + (w->size - 1) * w->dilation + 1;
+    return (range){cf_max(0, cf_min(begin, w->in)), cf_max(0, cf_min(end, w->in))};
+}
+
+/* Row h of x, in a piece of it that is loaded, for the maxima so far of the windows that are treated now. */
+static void compare_row(const band *b, ptrdiff_t h)
+{
+    const pool_grad *job = b->job;
+    const cf_axis *w = &job->w;
+    const ptrdiff_t count = b->windows.end - b->windows.begin, first = h * w->in + b->piece.begin;
+    ptrdiff_t left = b->windows.begin * w->stride - w->pad_before - b->piece.begin;
+    for (ptrdiff_t q = 0; q < count; ++q, left += w->stride) {
+        cell best = b->best[q];
+        ptrdiff_t index = b->index[q];
+        for (ptrdiff_t s = b->taps[q].begin; s < b->taps[q].end; ++s) {
+            const ptrdiff_t col = left + s * w->dilation;
+            /* Cells come row by row: a tie changes nothing. */
+            if (index < 0 || wins(job->compare, b->row[col], best)) best = b->row[col], index = first + col;
+        }
+        b->best[q] = best, b->index[q] = index;
+    }
 }
 
 /* index[q] = h * W + w of the maximum of window (p, q); -1 where it has no cell. */
-static void find_maxima(const band *b, const char *plane, ptrdiff_t p)
+static void find_maxima(band *b, const char *plane, ptrdiff_t p, range windows)
 {
     const pool_grad *job = b->job;
-    const cf_axis *h = &job->h, *w = &job->w;
+    const cf_axis *h = &job->h;
     const ptrdiff_t *strides = job->x->strides, top = p * h->stride - h->pad_before;
-    for (ptrdiff_t q = 0; q < w->out; ++q) b->index[q] = -1;
+    const range seen = find_seen(&job->w, windows);
+    for (ptrdiff_t q = 0; q < windows.end - windows.begin; ++q) b->index[q] = -1;
     ptrdiff_t r, end;
     for (find_inside(top, h->dilation, h->in, h->size, &r, &end); r < end; ++r) {
         const ptrdiff_t row = top + r * h->dilation;
-        job->load_x(b->row, plane + row * strides[2], strides[3], w->in);
-        for (ptrdiff_t q = 0; q < w->out; ++q) {
-            const ptrdiff_t left = q * w->stride - w->pad_before;
-            cell best = b->best[q];
-            ptrdiff_t index = b->index[q];
-            for (ptrdiff_t s = b->taps[q].begin; s < b->taps[q].end; ++s) {
-                const ptrdiff_t col = left + s * w->dilation;
-                /* Cells come row by row: a tie changes nothing. */
-                if (index < 0 || wins(job->compare, b->row[col], best)) best = b->row[col], index = row * w->in + col;
-            }
-            b->best[q] = best, b->index[q] = index;
+        for (ptrdiff_t col = seen.begin; col < seen.end; col += job->piece) {
+            const range piece = {col, cf_min(seen.end, col + job->piece)};
+            find_taps(b, windows, piece);
+            job->load_x(b->row, plane + row * strides[2] + col * strides[3], strides[3], piece.end - col);
+            compare_row(b, row);
         }
     }
 }
 
-static void add_maxima(const band *b, const char *plane, ptrdiff_t p)
+static void add_maxima(band *b, const char *plane, ptrdiff_t p, range windows)
 {
-    const pool_grad *job = b->job;
-    find_maxima(b, plane, p);
-    for (ptrdiff_t q = 0; q < job->w.out; ++q) {
-        const ptrdiff_t place = b->index[q] - b->first * job->w.in;
-        if (b->index[q] < 0 || place < 0 || place >= b->rows * job->w.in) continue;
-        if (job->sum == AS_REAL)
+    find_maxima(b, plane, p, windows);
+    const ptrdiff_t first = b->rows.begin * b->job->w.in + b->cols.begin; /* cells of a band are one run of the plane */
+    const ptrdiff_t cells = (b->rows.end - b->rows.begin) * (b->cols.end - b->cols.begin);
+    for (ptrdiff_t q = 0; q < windows.end - windows.begin; ++q) {
+        const ptrdiff_t place = b->index[q] - first;
+        if (b->index[q] < 0 || place < 0 || place >= cells) continue;
+        if (b->job->sum == AS_REAL)
             b->sums[place].real += b->grads[q].real;
         else
             b->sums[place].bits += b->grads[q].bits;
@@ -130,54 +169,74 @@ static double counted(const pool_grad *job, const cf_axis *axis, ptrdiff_t i)
     return (double)(end - begin);
 }
 
-/* The shares of row p of windows, spread over one row of cells, then added to each row that those windows see. */
-static void add_means(const band *b, ptrdiff_t p)
+/* The shares of windows of row p, which has `rows` cells in each column, spread over one row of cells. */
+static void spread_means(band *b, double rows, range windows)
 {
     const pool_grad *job = b->job;
-    const cf_axis *h = &job->h, *w = &job->w;
-    const double rows = counted(job, h, p);
-    memset(b->row, 0, (size_t)w->in * sizeof(cell));
-    for (ptrdiff_t q = 0; q < w->out; ++q) {
-        const double cells = job->options->divisor != 0 ? job->options->divisor : rows * counted(job, w, q);
+    const cf_axis *w = &job->w;
+    find_taps(b, windows, b->cols);
+    ptrdiff_t left = windows.begin * w->stride - w->pad_before - b->cols.begin;
+    for (ptrdiff_t q = 0; q < windows.end - windows.begin; ++q, left += w->stride) {
+        const double cells =
+            job->options->divisor != 0 ? job->options->divisor : rows * counted(job, w, windows.begin + q);
         const double share = b->grads[q].real / cells;
-        for (ptrdiff_t s = b->taps[q].begin; s < b->taps[q].end; ++s)
-            b->row[q * w->stride + s * w->dilation - w->pad_before].real += share;
+        for (ptrdiff_t s = b->taps[q].begin; s < b->taps[q].end; ++s) b->row[left + s * w->dilation].real += share;
     }
-    const ptrdiff_t top = p * h->stride - h->pad_before - b->first;
+}
+
+/* The spread shares of row p of windows are added to each row that those windows see. */
+static void add_means(const band *b, ptrdiff_t p)
+{
+    const cf_axis *h = &b->job->h;
+    const ptrdiff_t top = p * h->stride - h->pad_before - b->rows.begin, cols = b->cols.end - b->cols.begin;
     ptrdiff_t r, end;
-    for (find_inside(top, h->dilation, b->rows, h->size, &r, &end); r < end; ++r) {
-        cell *sums = b->sums + (top + r * h->dilation) * w->in;
-        for (ptrdiff_t i = 0; i < w->in; ++i) sums[i].real += b->row[i].real;
+    for (find_inside(top, h->dilation, b->rows.end - b->rows.begin, h->size, &r, &end); r < end; ++r) {
+        cell *sums = b->sums + (top + r * h->dilation) * cols;
+        for (ptrdiff_t i = 0; i < cols; ++i) sums[i].real += b->row[i].real;
     }
+}
+
+/* Windows i * stride - before .. + reach that meet cells begin .. end - 1 of an axis. */
+static range find_windows(const cf_axis *axis, range cells)
+{
+    const ptrdiff_t low = cells.begin + axis->pad_before - (axis->size - 1) * axis->dilation;
+    const ptrdiff_t high = cells.end - 1 + axis->pad_before;
+    return (range){low > 0 ? cf_ceil_div(low, axis->stride) : 0, cf_min(axis->out, high / axis->stride + 1)};
 }
 
 static void run_band(const void *context, ptrdiff_t task, char *workspace)
 {
     const pool_grad *job = context;
-    const cf_axis *h = &job->h, *w = &job->w;
-    const ptrdiff_t plane = task / job->bands, reach = (h->size - 1) * h->dilation;
-    band b = {.job = job, .first = task % job->bands * job->rows};
-    b.rows = cf_min(job->rows, h->in - b.first);
+    const ptrdiff_t bands = job->row_bands * job->col_bands, plane = task / bands;
+    const ptrdiff_t first_row = task % bands / job->col_bands * job->rows;
+    const ptrdiff_t first_col = task % job->col_bands * job->cols;
+    band b = {.job = job, .rows = {first_row, cf_min(first_row + job->rows, job->h.in)},
+              .cols = {first_col, cf_min(first_col + job->cols, job->w.in)}};
+    const ptrdiff_t cols = b.cols.end - b.cols.begin, count = b.rows.end - b.rows.begin;
     b.sums = (cell *)workspace;
-    b.row = b.sums + job->rows * w->in, b.best = b.row + w->in;
-    b.grads = b.best + w->out, b.index = (ptrdiff_t *)(b.grads + w->out);
-    b.taps = (range *)(b.index + w->out);
-    find_taps(&b);
-    memset(b.sums, 0, (size_t)(b.rows * w->in) * sizeof(cell));
-    /* Windows p * stride - top .. + reach that meet rows first .. first + rows - 1. */
-    const ptrdiff_t low = b.first + h->pad_before - reach, high = b.first + b.rows - 1 + h->pad_before;
-    const ptrdiff_t end = cf_min(h->out, high / h->stride + 1);
+    b.row = b.sums + job->rows * job->cols, b.best = b.row + cf_max(job->cols, job->piece);
+    b.grads = b.best + job->windows, b.index = (ptrdiff_t *)(b.grads + job->windows);
+    b.taps = (range *)(b.index + job->windows);
+    memset(b.sums, 0, (size_t)(count * cols) * sizeof(cell));
+    const range rows = find_windows(&job->h, b.rows), all = find_windows(&job->w, b.cols);
+    const ptrdiff_t *strides = job->grad->strides;
     const char *grad = plane_of(job->grad, plane);
-    for (ptrdiff_t p = low > 0 ? cf_ceil_div(low, h->stride) : 0; p < end; ++p) {
-        job->load_grad(b.grads, grad + p * job->grad->strides[2], job->grad->strides[3], w->out);
-        if (job->x != NULL)
-            add_maxima(&b, plane_of(job->x, plane), p);
-        else
-            add_means(&b, p);
+    for (ptrdiff_t p = rows.begin; p < rows.end; ++p) {
+        const double cells = counted(job, &job->h, p);
+        if (job->x == NULL) memset(b.row, 0, (size_t)cols * sizeof(cell));
+        for (ptrdiff_t q = all.begin; q < all.end; q += job->windows) {
+            const range windows = {q, cf_min(all.end, q + job->windows)};
+            job->load_grad(b.grads, grad + p * strides[2] + q * strides[3], strides[3], windows.end - q);
+            if (job->x != NULL)
+                add_maxima(&b, plane_of(job->x, plane), p, windows);
+            else
+                spread_means(&b, cells, windows);
+        }
+        if (job->x == NULL) add_means(&b, p);
     }
-    char *to = (char *)plane_of(job->dx, plane) + b.first * job->dx->strides[2];
-    for (ptrdiff_t i = 0; i < b.rows; ++i, to += job->dx->strides[2])
-        job->store(to, job->dx->strides[3], b.sums + i * w->in, w->in);
+    char *to = (char *)plane_of(job->dx, plane) + b.rows.begin * job->dx->strides[2] + first_col * job->dx->strides[3];
+    for (ptrdiff_t i = 0; i < count; ++i, to += job->dx->strides[2])
+        job->store(to, job->dx->strides[3], b.sums + i * cols, cols);
 }
 
 static number number_of(cf_dtype dtype)
@@ -196,10 +255,13 @@ static cf_status run(pool_grad *job)
     const cf_compute sum = job->sum == AS_REAL ? CF_COMPUTE_F64 : CF_COMPUTE_I64;
     job->load_grad = cf_loader(job->grad->dtype, sum);
     job->store = cf_storer(sum, dx->dtype);
-    job->rows = cf_max(1, cf_min(job->h.in, BAND_CELLS / job->w.in));
-    job->bands = cf_ceil_div(job->h.in, job->rows);
-    const ptrdiff_t planes = dx->shape[0] * dx->shape[1], tasks = planes * job->bands;
-    const size_t bytes = (size_t)((job->rows + 1) * job->w.in + 5 * job->w.out) * sizeof(cell);
+    job->cols = cf_min(job->w.in, STRETCH_CELLS);
+    job->rows = cf_max(1, cf_min(job->h.in, BAND_CELLS / job->cols));
+    job->row_bands = cf_ceil_div(job->h.in, job->rows), job->col_bands = cf_ceil_div(job->w.in, job->cols);
+    job->windows = cf_min(job->w.out, WINDOWS_MAX), job->piece = cf_min(job->w.in, PIECE_CELLS);
+    const ptrdiff_t planes = dx->shape[0] * dx->shape[1], tasks = planes * job->row_bands * job->col_bands;
+    const ptrdiff_t numbers = job->rows * job->cols + cf_max(job->cols, job->piece) + 5 * job->windows;
+    const size_t bytes = (size_t)numbers * sizeof(cell);
     const size_t each = (bytes + CF_ALIGNMENT - 1) / CF_ALIGNMENT * CF_ALIGNMENT;
     const double windows = (double)planes * (double)job->h.out * (double)job->w.out;
     const double cells = windows * (double)job->h.size * (double)job->w.size;

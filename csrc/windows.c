@@ -113,13 +113,14 @@ static lines_of_rows reduce_rows(const tile *t, ptrdiff_t p, ptrdiff_t n)
 {
     const cf_windows *windows = t->windows;
     const cf_axis *h = &windows->h;
-    const ptrdiff_t size = windows->size;
     const cf_span rows = cf_windows_span(windows, h, p);
     const lines_of_rows lines = {t->line, windows->pitch, itself, 1};
-    if (rows.count == 0) {
-        fill(t->line + t->left * size, windows->nothing, t->middle, size);
-        return lines;
-    }
+    char *const to = t->line + t->left * windows->size;
+    if (rows.count == 0) fill(to, windows->nothing, t->middle, windows->size);
+    else if (windows->piece > 0)
+        cf_windows_reduce_pieces(windows, t->plane, rows, t->first_col * windows->unit, t->middle, t->taps_h,
+                                 t->stage[0], to);
+    if (rows.count == 0 || windows->piece > 0) return lines;
     ptrdiff_t row;
     const char *from = row_of(t, rows.begin, &row);
     for (ptrdiff_t r = 0; r < rows.count; ++r) t->taps_h[r] = r * h->dilation * row;
@@ -129,7 +130,7 @@ static lines_of_rows reduce_rows(const tile *t, ptrdiff_t p, ptrdiff_t n)
             return (lines_of_rows){from, h->stride * row, t->taps_h, rows.count};
     }
     windows->leaves->block(&(cf_window_block){
-        .to = t->line + t->left * size, .from = from, .taps = t->taps_h, .count = rows.count, .n = t->middle, .rows = n,
+        .to = to, .from = from, .taps = t->taps_h, .count = rows.count, .n = t->middle, .rows = n,
         .to_row = windows->pitch, .from_row = h->stride * row, .divisor = 1});
     return lines;
 }
@@ -285,15 +286,14 @@ void cf_windows_tile(const cf_windows *windows, const char *plane, ptrdiff_t p0,
         return;
     }
     const ptrdiff_t rows = cf_axis_covered(h, p1 - p0);
-    for (ptrdiff_t i = 0; i < rows && !windows->direct; ++i)
+    for (ptrdiff_t i = 0; i < rows && !windows->direct && windows->piece == 0; ++i)
         load_row(&t, t.first_row + i, 0, cols, t.stage[0] + i * line);
     for (ptrdiff_t p = p0; p < p1 && windows->small; ++p) reduce_pixels(&t, p);
-    if (windows->small) return;
-    for (ptrdiff_t i = 0; i < windows->block; ++i) {
+    for (ptrdiff_t i = 0; i < windows->block && !windows->small; ++i) {
         fill(t.line + i * line, windows->nothing, t.left, size);
         fill(t.line + i * line + (t.left + t.middle) * size, windows->nothing, t.width - t.left - t.middle, size);
     }
-    for (ptrdiff_t p = p0, n; p < p1; p += n) {
+    for (ptrdiff_t p = p0, n; p < p1 && !windows->small; p += n) {
         n = rows_together(&t, p, p1);
         reduce_cols(&t, p, n, reduce_rows(&t, p, n));
     }

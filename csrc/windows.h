@@ -43,6 +43,7 @@ typedef struct {
     ptrdiff_t pitch, phase_pitch;    /* elements from one row, and one phase, to the next */
     ptrdiff_t strip;                 /* cells of a row that are widened downwards at a time */
     ptrdiff_t stage_rows, stage_pitch;
+    ptrdiff_t piece;                 /* elements of each row that are staged at a time; 0: rows as long as a tile's */
     size_t workspace_each;
 } cf_windows;
 
@@ -68,6 +69,10 @@ void cf_windows_tile(const cf_windows *windows, const char *plane, ptrdiff_t p0,
 /* `count` cells of one row of x, `step` cells apart, from column `first` on, one after another in the compute type. */
 void cf_windows_load(const cf_windows *windows, const char *row, ptrdiff_t first, ptrdiff_t step, ptrdiff_t count,
                      void *to);
+/* to[i] = reduction over `rows` of element first + i of a row, i < count, for rows that do not fit into the stage
+   together: piece by piece. No result sees what is beside it, so that the bits are those of rows reduced in place. */
+void cf_windows_reduce_pieces(const cf_windows *windows, const char *plane, cf_span rows, ptrdiff_t first,
+                              ptrdiff_t count, ptrdiff_t *taps, char *stage, char *to);
 void cf_windows_store(const cf_windows *windows, const cf_window_output *output, ptrdiff_t row, ptrdiff_t cells,
                       const void *from);
 /* The place of a result when x has channels last in memory or not. */

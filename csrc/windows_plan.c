@@ -95,22 +95,32 @@ static int is_direct(const cf_windows *windows, const cf_array *a)
     return (windows->unit == 1 || a->strides[1] == size) && (a->strides[3] == windows->unit * size || a->shape[3] == 1);
 }
 
-/* Rows of a tile, and whether its temporaries have a bounded size. */
-static int plan_rows(cf_windows *windows)
+/* Rows of a tile whose columns are reduced by doubling; 0 if its temporaries would be too large. */
+static int plan_wide_rows(cf_windows *windows)
+{
+    const cf_axis *h = &windows->h;
+    const ptrdiff_t line = windows->pitch * windows->size, fitting = TILE_BYTES / line;
+    const ptrdiff_t reached = cf_axis_reach(h) / h->stride; /* half of the work is for the rims */
+    windows->strip = cf_max(1, STRIP_BYTES / (windows->unit * windows->size));
+    windows->rows = cf_min(h->out, cf_max(1, cf_min(cf_max(reached, fitting), BUFFER_BYTES_MAX / line)));
+    windows->stage_rows = cf_axis_covered(h, windows->rows);
+    windows->stage_pitch = windows->strip * windows->unit;
+    return cf_mul(windows->stage_rows, windows->stage_pitch * windows->size) <= BUFFER_BYTES_MAX;
+}
+
+/* Rows of a tile whose columns are reduced tap by tap. They come from the sizes alone, as does every order of
+   additions: where x lies in memory only decides whether its rows are staged, and how. */
+static void plan_rows(cf_windows *windows)
 {
     const cf_axis *h = &windows->h;
     const ptrdiff_t line = windows->pitch * windows->size, reach = cf_axis_reach(h), fitting = TILE_BYTES / line;
-    if (windows->wide_h) { /* as many rows of results as the window reaches: half of the work is for the rims */
-        windows->strip = cf_max(1, STRIP_BYTES / (windows->unit * windows->size));
-        windows->rows = cf_min(h->out, cf_max(1, cf_min(cf_max(reach / h->stride, fitting), BUFFER_BYTES_MAX / line)));
-        windows->stage_rows = cf_axis_covered(h, windows->rows);
-        windows->stage_pitch = windows->strip * windows->unit;
-    } else {
-        windows->rows = fitting <= reach ? 1 : cf_min(h->out, (fitting - reach - 1) / h->stride + 1);
-        windows->stage_rows = windows->direct ? 0 : cf_axis_covered(h, windows->rows);
-        windows->stage_pitch = windows->pitch;
-    }
-    return cf_mul(windows->stage_rows, windows->stage_pitch * windows->size) <= BUFFER_BYTES_MAX;
+    windows->rows = fitting <= reach ? 1 : cf_min(h->out, (fitting - reach - 1) / h->stride + 1);
+    const ptrdiff_t covered = cf_axis_covered(h, windows->rows);
+    const int fits = cf_mul(covered, line) <= BUFFER_BYTES_MAX;
+    windows->small = windows->small && fits;
+    windows->piece = windows->direct || fits ? 0 : cf_min(windows->pitch, BUFFER_BYTES_MAX / (h->size * windows->size));
+    windows->stage_rows = windows->direct ? 0 : fits ? covered : h->size;
+    windows->stage_pitch = fits ? windows->pitch : windows->piece;
 }
 
 static void plan_full(const cf_windows *windows, const cf_axis *axis, ptrdiff_t full[2], ptrdiff_t inside[2])
@@ -131,7 +141,6 @@ int cf_windows_plan(cf_windows *windows)
     if (windows->adaptive) return 0;
     plan_full(windows, h, windows->full[0], windows->inside[0]);
     plan_full(windows, w, windows->full[1], windows->inside[1]);
-    windows->wide_h = is_wide(h);
     windows->wide_w = is_wide(w);
     windows->halves = windows->unit == 1 && w->stride == 2 && w->dilation == 1 && (w->size == 2 || w->size == 3);
     windows->split = windows->unit == 1 && w->stride > 1 && !windows->halves;
@@ -145,12 +154,10 @@ int cf_windows_plan(cf_windows *windows)
     const ptrdiff_t phases = cf_min(w->stride, cf_axis_reach(w) + 1);
     windows->pitch = cf_round_up((width + phases + 2) * windows->size, LINE) / windows->size; /* for the last phases */
     windows->phase_pitch = windows->cols + cf_axis_reach(w) / w->stride;
-    if (!plan_rows(windows)) {
-        if (!windows->wide_h) return 0;
-        windows->wide_h = 0;
-        if (!plan_rows(windows)) return 0;
-    }
+    windows->piece = 0;
+    windows->wide_h = is_wide(h) && plan_wide_rows(windows);
     if (!windows->wide_h && h->size > TAPS_MAX) return 0;
+    if (!windows->wide_h) plan_rows(windows);
     const ptrdiff_t stages = windows->wide_h ? 3 : 1;
     windows->block = cf_max(1, cf_min(windows->rows, BLOCK_BYTES / (windows->pitch * windows->size)));
     const ptrdiff_t lines = (windows->wide_w ? 5 : 2) * windows->block + (windows->wide_h ? windows->rows : 0);

@@ -110,6 +110,33 @@ def test_means_are_exact_for_any_window(isa, data_format, size, rng):
     assert (avg_pool1d(row, 20, stride=1)[0, 4:] == 1).all()
 
 
+LARGE_WINDOWS = [
+    ("NHWC", (1, 14, 14, 2048), (13, 13), 1),
+    ("NHWC", (1, 18, 24, 2048), (16, 16), (2, 3)),
+    ("NHWC", (1, 5, 5, 40_000), (3, 3), 2),  # few cells, each of them large
+    ("NHWC", (1, 1203, 4, 256), (1200, 2), 1),
+    ("NCHW", (1, 1, 2255, 400), (2250, 1), 1),
+    ("NCHW", (1, 1, 2255, 401), (2250, 2), 2),
+    ("NCHW", (1, 1, 16, 20_004), (16, 20_000), 1),
+    ("NCHW", (1, 2, 60, 20_000), (30, 9), (7, 1)),
+]
+
+
+@pytest.mark.parametrize(("data_format", "shape", "kernel", "stride"), LARGE_WINDOWS)
+def test_where_large_windows_lie_in_memory_changes_no_bit(isa, data_format, shape, kernel, stride, rng):
+    """Windows whose rows are far more than a buffer holds: read in place, or with steps, backwards, as float16."""
+    x = rng.normal(size=shape).astype("f2").astype("f4")
+    backwards = np.ascontiguousarray(x[..., ::-1, ::-1])[..., ::-1, ::-1]
+    apart = [np.repeat(x, 2, axis)[(slice(None),) * axis + (slice(None, None, 2),)] for axis in (1, 3)]
+    for pool, padding in (max_pool2d, 0), (avg_pool2d, 0), (avg_pool2d, tuple(min(1, k - 1) for k in kernel)):
+        options = {"kernel_size": kernel, "stride": stride, "padding": padding, "data_format": data_format}
+        y = pool(x, **options)
+        for other in (backwards, *apart):
+            assert_same_bits(pool(other, **options), y)
+        assert_same_bits(pool(x.astype("f2"), **options), y.astype("f2"))
+        assert_same_bits(pool(x, out=np.repeat(y, 2, axis=3)[..., ::2], **options), y)
+
+
 def test_means_of_ones_are_one():
     for size in range(1, 40):
         for dtype in "f4", "f8", "u1":

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import x_shape
+from conftest import run_child, x_shape
 from gradient_tools import assert_nothing_outside
 from reference_tools import POOLINGS, central_difference, inner, nhwc
 
@@ -98,6 +98,55 @@ def test_bands_of_large_planes(rng):
         g = numbers(rng, ref.max_pool2d(x, kernel, **options).shape, np.float32)
         want = ref.max_pool2d_grad(g, x, kernel, **options)
         np.testing.assert_array_equal(convfast.max_pool2d_grad(g, x, kernel, **options), want)
+
+
+def test_bands_of_long_rows(rng):
+    """Rows of several bands, with windows and distances larger than a band."""
+    x = rng.permutation(2 * 200_000).reshape(1, 1, 2, -1).astype(np.float32)
+    size, step = 90_000, 1009
+    g = numbers(rng, (1, 1, 1, (x.shape[3] - size) // step + 1), np.float64)
+    maxima, means = np.zeros(x.shape), np.zeros(x.shape)
+    for q, value in enumerate(g[0, 0, 0]):
+        seen = x[0, 0, :, q * step :][:, :size]
+        row, col = np.unravel_index(seen.argmax(), seen.shape)
+        maxima[0, 0, row, q * step + col] += value
+        means[0, 0, :, q * step :][:, :size] += value
+    np.testing.assert_array_equal(convfast.max_pool2d_grad(g, x, (2, size), stride=(1, step)), maxima)
+    got = convfast.avg_pool2d_grad(g, x.shape, (2, size), stride=(1, step), divisor_override=1)
+    np.testing.assert_array_equal(got, means)
+    left, right = x[0, 0, :, :-70_000], x[0, 0, :, 70_000:]
+    g = numbers(rng, (1, 1, *left.shape), np.float64)
+    want = np.zeros(x.shape)
+    want[0, 0, :, :-70_000] += np.where(left >= right, g[0, 0], 0)
+    want[0, 0, :, 70_000:] += np.where(left < right, g[0, 0], 0)
+    np.testing.assert_array_equal(convfast.max_pool2d_grad(g, x, (1, 2), stride=1, dilation=70_000), want)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((1, 1, 1, 5_000_000), dict(kernel_size=(1, 3), stride=1)),
+        ((1, 1, 3, 2_000_000), dict(kernel_size=(2, 2), stride=2)),
+        ((1, 12, 1, 400_000), dict(kernel_size=(1, 3), stride=1)),
+        ((1, 1, 2, 3), dict(kernel_size=(1, 2**40), stride=2**18, padding=(0, 2**40 - 1))),  # 8 million windows
+    ],
+)
+@pytest.mark.parametrize("kind", ["max", "avg"])
+def test_workspace_is_bounded(kind, shape, options):
+    code = f"""
+import resource, numpy as np, convfast
+shape, options = {shape}, {options}
+x = np.ones(shape, np.float32)
+g = np.ones(convfast.max_pool2d(x, **options).shape, np.float32)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+if {kind!r} == "max":
+    dx = convfast.max_pool2d_grad(g, x, **options)
+else:
+    dx = convfast.avg_pool2d_grad(g, shape, count_include_pad=False, **options)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before * 1024 - dx.nbytes)
+np.testing.assert_allclose(dx.sum(dtype=np.float64), g.sum(dtype=np.float64), rtol=1e-6)
+"""
+    assert int(run_child(code, CONVFAST_NUM_THREADS="8")) < 65 * 2**20
 
 
 @pytest.mark.parametrize("size", [(1, 2**40), (2**40, 1), (2**30 + 1, 2**30)])
