@@ -117,9 +117,10 @@ static cf_status run(const cf_conv2d_plan *plan, const operands *o, const void *
     job.squares = job.y_plain && o->y.strides[3] == (ptrdiff_t)cf_compute_bytes(plan->compute);
     const ptrdiff_t block = cf_conv2d_block(plan, 0).terms * plan->panel * (ptrdiff_t)cf_compute_bytes(plan->compute);
     const size_t each = plan->workspace_each + (raw == NULL ? 0 : (size_t)cf_round_up(block, CF_ALIGNMENT));
-    char *workspace = cf_acquire(each * (size_t)plan->threads);
+    const int threads = cf_threads_within(plan->threads, each);
+    char *workspace = cf_acquire(each * (size_t)threads);
     if (workspace == NULL) return CF_NO_MEMORY;
-    cf_parallel_for(plan->tasks, plan->threads, plan->algorithm->run, &job, workspace, each);
+    cf_parallel_for(plan->tasks, threads, plan->algorithm->run, &job, workspace, each);
     cf_release(workspace);
     return CF_OK;
 }

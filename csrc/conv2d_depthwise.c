@@ -193,8 +193,7 @@ static void share(cf_conv2d_plan *plan)
                                                      : plan->rows * cf_round_up(plan->cols, lanes), size);
     plan->table_bytes = carve(plan, NULL, NULL);
     plan->workspace_each = plan->slab_bytes + plan->stage_bytes + plan->table_bytes;
-    const size_t most = CF_WORKSPACE_BYTES_MAX / plan->workspace_each;
-    if ((size_t)plan->threads > most) plan->threads = (int)(most > 1 ? most : 1);
+    plan->threads = cf_threads_within(plan->threads, plan->workspace_each);
 }
 
 /* ---- a task ---- */

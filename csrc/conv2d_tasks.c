@@ -165,8 +165,7 @@ void cf_conv2d_share_tiles(cf_conv2d_plan *plan)
     plan->workspace_each = plan->slab_bytes + plan->stage_bytes + plan->table_bytes +
                            aligned(plan->tile->M * plan->tile->V * lanes, size) +
                            aligned(plan->panels_each * plan->panel, size);
-    const size_t most = CF_WORKSPACE_BYTES_MAX / plan->workspace_each;
-    if ((size_t)plan->threads > most) plan->threads = (int)(most > 1 ? most : 1);
+    plan->threads = cf_threads_within(plan->threads, plan->workspace_each);
 }
 
 void cf_conv2d_cut_tiles(cf_conv2d_plan *plan, const cf_conv2d_layout *layout)

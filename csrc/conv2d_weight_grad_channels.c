@@ -173,6 +173,7 @@ cf_status cf_weight_grad_channels(cf_weight_grad *job, int threads)
     plan.g_bytes = cf_aligned_bytes(job->rows * job->cols * plan.lanes, (size_t)plan.size);
     plan.total_bytes = cf_aligned_bytes(window->taps * plan.channels, sizeof(double));
     const size_t each = plan.x_bytes + plan.g_bytes + plan.total_bytes;
+    threads = cf_threads_within(threads, each);
     char *workspace = cf_acquire(each * (size_t)threads);
     if (workspace == NULL) return CF_NO_MEMORY;
     cf_parallel_for(cf_ceil_div(window->shape.C, plan.channels), threads, run_channels, &plan, workspace, each);

@@ -179,6 +179,7 @@ cf_status cf_weight_grad_narrow(cf_weight_grad *job, int threads)
     plan.g_bytes = cf_aligned_bytes(job->rows * plan.g_row, size);
     plan.total_bytes = cf_aligned_bytes(window->K * window->taps, sizeof(total));
     const size_t each = plan.x_bytes + plan.g_bytes + plan.total_bytes;
+    threads = cf_threads_within(threads, each);
     char *workspace = cf_acquire(each * (size_t)threads);
     if (workspace == NULL) return CF_NO_MEMORY;
     cf_parallel_for(window->shape.C, threads, run_channel, &plan, workspace, each);

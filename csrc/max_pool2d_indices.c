@@ -251,7 +251,7 @@ cf_status cf_max_pool2d_indices(const cf_pool2d_options *options, const cf_array
                                : (double)axes[0].size * (double)axes[1].size;
     const ptrdiff_t planes = x->shape[0] * (j.windows.unit == 1 ? x->shape[1] : 1);
     const ptrdiff_t tasks = planes * (tiled ? j.row_tiles * j.col_tiles : axes[0].out);
-    const int threads = cf_threads_for(outputs * sides / STEPS_PER_MICROSECOND, tasks);
+    const int threads = cf_threads_within(cf_threads_for(outputs * sides / STEPS_PER_MICROSECOND, tasks), each);
     char *workspace = cf_acquire(each * (size_t)threads);
     if (workspace == NULL) return CF_NO_MEMORY;
     cf_parallel_for(tasks, threads, tiled ? run_tiles : run_each, &j, workspace, each);
