@@ -95,8 +95,9 @@ static cf_status run(const cf_conv2d_plan *plan, const operands *o, const void *
     job.staged = !writes || (plan->blocks > 1 && !job.view);
     job.fetch_y = output_bytes(plan) > FAR_OUTPUT_BYTES;
     job.squares = job.y_plain && o->y.strides[3] == (ptrdiff_t)cf_compute_bytes(plan->compute);
-    const ptrdiff_t block = cf_conv2d_block(plan, 0).terms * plan->panel * (ptrdiff_t)cf_compute_bytes(plan->compute);
-    const size_t each = plan->workspace_each + (raw == NULL ? 0 : (size_t)cf_round_up(block, CF_ALIGNMENT));
+    const ptrdiff_t block = cf_conv2d_block(plan, 0).terms * plan->panel;
+    const size_t each = plan->workspace_each +
+                        (raw == NULL ? 0 : cf_aligned_bytes(block, cf_compute_bytes(plan->compute)));
     const int threads = cf_threads_within(plan->threads, each);
     char *workspace = cf_acquire(each * (size_t)threads);
     if (workspace == NULL) return CF_NO_MEMORY;

@@ -109,7 +109,7 @@ cf_status cf_input_grad_pairs(const cf_input_grad *job, ptrdiff_t top, ptrdiff_t
     plan.rows = bottom - plan.top, plan.cols = right - plan.left;
     const ptrdiff_t bytes = cf_mul(cf_mul(plan.rows, plan.cols), plan.size);
     if (bytes > SLAB_BYTES_MAX) return CF_NOT_APPLICABLE;
-    plan.slab_bytes = ((size_t)bytes + CF_ALIGNMENT - 1) / CF_ALIGNMENT * CF_ALIGNMENT;
+    plan.slab_bytes = cf_aligned_bytes(bytes, 1);
     for (ptrdiff_t i = 0; i < job->h.stride; ++i)
         for (ptrdiff_t j = 0; j < 2; ++j) {
             const cf_grad_phase h = cf_find_grad_phase(&job->h, top, dx->shape[2], i);

@@ -232,7 +232,7 @@ static size_t plan(job *j, ptrdiff_t unit)
     j->row_tiles = cf_ceil_div(h->out, j->rows);
     j->col_tiles = cf_ceil_div(w->out, j->cols);
     const ptrdiff_t elements = 2 * (j->lines + 1) * j->line + j->width + j->phases * j->phase_pitch;
-    return (size_t)cf_round_up((h->size + w->size) * (ptrdiff_t)sizeof(ptrdiff_t) + elements * size, CF_ALIGNMENT);
+    return cf_aligned_bytes((h->size + w->size) * (ptrdiff_t)sizeof(ptrdiff_t) + elements * size, 1);
 }
 
 cf_status cf_max_pool2d_indices(const cf_pool2d_options *options, const cf_array *x, const cf_array *indices)

@@ -6,6 +6,12 @@
 
 #define CF_ALIGNMENT 64 /* a cache line, and the widest vector */
 
+/* Of so many elements, up to the next piece of a workspace. */
+static inline size_t cf_aligned_bytes(ptrdiff_t elements, size_t size)
+{
+    return ((size_t)elements * size + CF_ALIGNMENT - 1) / CF_ALIGNMENT * CF_ALIGNMENT;
+}
+
 /* What a call may hold beside its result and packed filters, all threads together: the contract's limit. */
 #define CF_WORKSPACE_BYTES_MAX ((size_t)64 << 20)
 
