@@ -1,6 +1,7 @@
 /* conv2d_tasks.c — cuts a convolution by tiles into tasks, sizes their workspace and estimates their time.
 
-   None of this changes a bit of the result, so it may look at the batch, the threads and the caches. */
+   The cut changes no bit of the result, so it may look at the batch, the threads and the caches. The estimate chooses
+   the algorithm, and bits with it: it must be proportional to N, and know nothing of threads. */
 #include "geometry.h"
 #include "parallel.h"
 #include "plan.h"

@@ -16,7 +16,7 @@
 #define ROW_VECTORS 64    /* less than CF_CHAIN */
 #define LANES_MAX 16
 #define DOTS_MAX 9
-#define COPY_BYTES_MAX ((ptrdiff_t)1 << 20) /* of x and of grad each; filters more spread go the other way */
+#define COPY_BYTES_MAX ((ptrdiff_t)1 << 20) /* of x; filters more spread go the other way */
 
 typedef struct {
     double real;

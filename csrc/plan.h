@@ -1,4 +1,5 @@
-/* plan.h — how one convolution will be computed: decided once by plan.c, carried out by conv2d_tiles.c.
+/* plan.h — how one convolution will be computed: decided once by plan.c, carried out by `run` of its algorithm
+   (conv2d_tiles.c, conv2d_depthwise.c, conv2d_winograd.c).
 
    Letters beside those of convfast.h: T = C/groups * R * S, the terms of one sum. Terms are cut into blocks: so many
    whole channels that about CF_BLOCK_TERMS terms come together, or, where one channel alone has more than

@@ -236,7 +236,7 @@ typedef struct {
     const cf_window_leaves *maxima[13]; /* by cf_dtype; float16 and bfloat16 as float32, bool as a byte */
     const cf_window_leaves *sums[4];   /* by cf_compute */
     const cf_line_leaves *lines[4];    /* by cf_compute */
-    float (*fma_burst)(ptrdiff_t n);   /* n rounds of CF_BURST independent multiply-adds of whole vectors */
+    float (*fma_burst)(ptrdiff_t n);   /* n rounds of independent multiply-adds of whole vectors */
     ptrdiff_t burst_flops;             /* of one round */
     void (*stream_add)(ptrdiff_t n, const float *a, const float *b, float *y); /* y = a + b; n a multiple of 16 */
 } cf_kernels;
