@@ -157,8 +157,8 @@ cf_status cf_col2im(const cf_axis axes[2], const cf_array *cols, const cf_array 
     j.store = cf_storer(j.compute, x->dtype);
     j.lines = cf_kernels_now()->lines[j.compute];
     const ptrdiff_t tasks = cf_cell_planes(x, j.unit) * axes[0].in;
-    const int threads = cf_threads_for(microseconds(cols, j.size), tasks);
     const size_t each = 3 * BLOCK * cf_compute_bytes(j.compute);
+    const int threads = cf_threads_within(cf_threads_for(microseconds(cols, j.size), tasks), each);
     char *workspace = cf_acquire(each * (size_t)threads);
     if (workspace == NULL) return CF_NO_MEMORY;
     cf_parallel_for(tasks, threads, scatter, &j, workspace, each);

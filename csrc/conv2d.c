@@ -19,34 +19,14 @@
    filters than this to compute from each input, laying out is cheaper (bench_conv2d, rn50 1x1 layers). */
 #define VIEW_FILTERS_MAX 32
 
-static int is_compute_type(cf_dtype dtype, cf_compute compute)
-{
-    static const cf_dtype types[CF_COMPUTES] = {CF_F32, CF_F64, CF_I32, CF_I64};
-    return dtype == types[compute];
-}
-
-/* Whether elements can be addressed by whole, aligned indices. */
-static int is_indexable(const cf_array *a, ptrdiff_t size)
-{
-    int whole = (uintptr_t)a->data % (uintptr_t)size == 0;
-    for (int i = 0; i < 4; ++i) whole = whole && a->strides[i] % size == 0;
-    return whole;
-}
-
 static int can_view(const cf_conv2d_plan *plan, const cf_array *x)
 {
     const cf_axis *h = &plan->shape.h, *w = &plan->shape.w;
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
-    if (plan->algorithm != &cf_conv2d_direct || !is_compute_type(x->dtype, plan->compute) || !is_indexable(x, size))
-        return 0;
+    if (plan->algorithm != &cf_conv2d_direct || !cf_is_plain(x, plan->compute)) return 0;
     if (h->pad_before != 0 || h->pad_after != 0 || w->pad_before != 0 || w->pad_after != 0) return 0;
     if (plan->exact_blocks) return 0;
     return plan->filters_are_vectors || (w->stride == 1 && x->strides[3] == size && plan->K <= VIEW_FILTERS_MAX);
-}
-
-static int has_vectors(const cf_conv2d_plan *plan, const cf_array *a)
-{
-    return is_compute_type(a->dtype, plan->compute) && is_indexable(a, (ptrdiff_t)cf_compute_bytes(plan->compute));
 }
 
 /* Whether tiles can write whole vectors into y. Sums that grow block by block need room there for whole panels, and no
@@ -54,7 +34,7 @@ static int has_vectors(const cf_conv2d_plan *plan, const cf_array *a)
 static int can_write(const cf_conv2d_plan *plan, const cf_array *y)
 {
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(plan->compute);
-    if (!has_vectors(plan, y)) return 0;
+    if (!cf_is_plain(y, plan->compute)) return 0;
     if (plan->blocks > 1 && (!plan->filters_are_vectors || plan->K % plan->panel != 0)) return 0;
     if (plan->filters_are_vectors) return y->strides[1] == size;
     return y->strides[3] == size && plan->shape.w.out / plan->col_tasks >= plan->leaves->lanes;
@@ -108,18 +88,20 @@ static cf_status run(const cf_conv2d_plan *plan, const operands *o, const void *
         .plan = plan, .x = &o->x, .y = &o->y, .bias = o->bias, .packed = packed, .raw = raw,
         .load = cf_loader(o->x.dtype, plan->compute), .store = cf_storer(plan->compute, o->y.dtype),
         .limits = limits(plan->compute, plan->activation),
-        .x_plain = has_vectors(plan, &o->x), .y_plain = has_vectors(plan, &o->y),
+        .x_plain = cf_is_plain(&o->x, plan->compute), .y_plain = cf_is_plain(&o->y, plan->compute),
     };
     const int writes = can_write(plan, &o->y);
     job.view = can_view(plan, &o->x) && (writes || plan->filters_are_vectors);
     job.staged = !writes || (plan->blocks > 1 && !job.view);
     job.fetch_y = output_bytes(plan) > FAR_OUTPUT_BYTES;
     job.squares = job.y_plain && o->y.strides[3] == (ptrdiff_t)cf_compute_bytes(plan->compute);
-    const ptrdiff_t block = cf_conv2d_block(plan, 0).terms * plan->panel * (ptrdiff_t)cf_compute_bytes(plan->compute);
-    const size_t each = plan->workspace_each + (raw == NULL ? 0 : (size_t)cf_round_up(block, CF_ALIGNMENT));
-    char *workspace = cf_acquire(each * (size_t)plan->threads);
+    const ptrdiff_t block = cf_conv2d_block(plan, 0).terms * plan->panel;
+    const size_t each = plan->workspace_each +
+                        (raw == NULL ? 0 : cf_aligned_bytes(block, cf_compute_bytes(plan->compute)));
+    const int threads = cf_threads_within(plan->threads, each);
+    char *workspace = cf_acquire(each * (size_t)threads);
     if (workspace == NULL) return CF_NO_MEMORY;
-    cf_parallel_for(plan->tasks, plan->threads, plan->algorithm->run, &job, workspace, each);
+    cf_parallel_for(plan->tasks, threads, plan->algorithm->run, &job, workspace, each);
     cf_release(workspace);
     return CF_OK;
 }

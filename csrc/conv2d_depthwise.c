@@ -137,11 +137,6 @@ static void cut(cf_conv2d_plan *plan)
                                   inputs * LAY_OUT_CYCLES + PLANE_CYCLES) / CYCLES_PER_MICROSECOND;
 }
 
-static size_t aligned(ptrdiff_t elements, size_t size)
-{
-    return ((size_t)elements * size + CF_ALIGNMENT - 1) / CF_ALIGNMENT * CF_ALIGNMENT;
-}
-
 /* Entries of the larger tables: the pixels of a band, or vectors of a row. */
 static ptrdiff_t places(const cf_conv2d_plan *plan)
 {
@@ -153,12 +148,12 @@ static ptrdiff_t places(const cf_conv2d_plan *plan)
 static size_t carve(const cf_conv2d_plan *plan, char *tables, cf_band *b)
 {
     const int by_rows = plan->pixels == NULL;
-    const size_t taps = aligned(plan->taps * plan->C, sizeof(ptrdiff_t));
-    const size_t table = aligned(places(plan), sizeof(ptrdiff_t));
-    const size_t copies = by_rows ? aligned(cf_phases(&plan->shape.w), sizeof(cf_phase_copy)) : 0;
-    const size_t passes = by_rows ? aligned(plan->rows * places(plan), sizeof(cf_pass)) : 0;
-    const size_t bias = aligned(cf_chunk(plan), cf_compute_bytes(plan->compute));
-    const size_t channels = aligned(cf_chunk(plan), sizeof(ptrdiff_t)), read = bias * (size_t)plan->C;
+    const size_t taps = cf_aligned_bytes(plan->taps * plan->C, sizeof(ptrdiff_t));
+    const size_t table = cf_aligned_bytes(places(plan), sizeof(ptrdiff_t));
+    const size_t copies = by_rows ? cf_aligned_bytes(cf_phases(&plan->shape.w), sizeof(cf_phase_copy)) : 0;
+    const size_t passes = by_rows ? cf_aligned_bytes(plan->rows * places(plan), sizeof(cf_pass)) : 0;
+    const size_t bias = cf_aligned_bytes(cf_chunk(plan), cf_compute_bytes(plan->compute));
+    const size_t channels = cf_aligned_bytes(cf_chunk(plan), sizeof(ptrdiff_t)), read = bias * (size_t)plan->C;
     if (tables != NULL) {
         b->taps = (ptrdiff_t *)tables;
         b->x_at = (ptrdiff_t *)(tables + taps);
@@ -188,13 +183,12 @@ static void share(cf_conv2d_plan *plan)
 
     const size_t size = cf_compute_bytes(plan->compute);
     const ptrdiff_t lanes = plan->leaves->lanes;
-    plan->slab_bytes = aligned(slab_elements(plan, plan->rows, plan->cols) + lanes, size);
-    plan->stage_bytes = aligned(plan->pixels != NULL ? places(plan) * cf_chunk(plan)
+    plan->slab_bytes = cf_aligned_bytes(slab_elements(plan, plan->rows, plan->cols) + lanes, size);
+    plan->stage_bytes = cf_aligned_bytes(plan->pixels != NULL ? places(plan) * cf_chunk(plan)
                                                      : plan->rows * cf_round_up(plan->cols, lanes), size);
     plan->table_bytes = carve(plan, NULL, NULL);
     plan->workspace_each = plan->slab_bytes + plan->stage_bytes + plan->table_bytes;
-    const size_t most = CF_WORKSPACE_BYTES_MAX / plan->workspace_each;
-    if ((size_t)plan->threads > most) plan->threads = (int)(most > 1 ? most : 1);
+    plan->threads = cf_threads_within(plan->threads, plan->workspace_each);
 }
 
 /* ---- a task ---- */

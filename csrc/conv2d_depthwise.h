@@ -5,25 +5,6 @@
 #include "geometry.h"
 #include "plan.h"
 
-/* Phases that the taps of one axis meet (columns that are equal mod stride), and the length that `outputs` outputs need
-   in each. Tap i and tap i + phases stand in the same phase. */
-static inline ptrdiff_t cf_gcd(ptrdiff_t a, ptrdiff_t b)
-{
-    while (b != 0) {
-        const ptrdiff_t rest = a % b;
-        a = b, b = rest;
-    }
-    return a;
-}
-static inline ptrdiff_t cf_phases(const cf_axis *a)
-{
-    return cf_min(a->size, a->stride / cf_gcd(a->dilation, a->stride));
-}
-static inline ptrdiff_t cf_phase_length(const cf_axis *a, ptrdiff_t outputs)
-{
-    return cf_add(outputs, (a->size - 1) * a->dilation / a->stride);
-}
-
 /* Filters that are packed side by side: the channels of a chunk, or one. */
 static inline ptrdiff_t cf_chunk(const cf_conv2d_plan *plan)
 {

@@ -28,15 +28,12 @@ typedef struct {
     ptrdiff_t step, phases, length;
 } spread;
 
-static ptrdiff_t gcd(ptrdiff_t a, ptrdiff_t b) { return b == 0 ? a : gcd(b, a % b); }
-
 static spread spread_of(const cf_conv2d_plan *plan, const cf_axis *a, ptrdiff_t outputs)
 {
-    const ptrdiff_t reach = (a->size - 1) * a->dilation;
-    const ptrdiff_t phases = cf_min(a->size, a->stride / gcd(a->dilation, a->stride));
+    const ptrdiff_t phases = cf_phases(a);
     const int whole = plan->filters_are_vectors && (phases == a->stride || (phases > 1 && is_by_pixels(plan)));
-    if (whole) return (spread){1, 1, cf_add(cf_mul(outputs - 1, a->stride), reach + 1)};
-    return (spread){a->stride, phases, cf_add(outputs, reach / a->stride)};
+    if (whole) return (spread){1, 1, cf_axis_covered(a, outputs)};
+    return (spread){a->stride, phases, cf_phase_length(a, outputs)};
 }
 
 /* A channel's plane is an odd number of cache lines long, so that channels do not fall into the same cache set. */

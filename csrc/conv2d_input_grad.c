@@ -20,12 +20,10 @@
 
 #include <string.h>
 
-static ptrdiff_t gcd(ptrdiff_t a, ptrdiff_t b) { return b == 0 ? a : gcd(b, a % b); }
-
 /* `offset` is the padded position of cell 0, `cells` how many there are. */
 cf_grad_phase cf_find_grad_phase(const cf_axis *axis, ptrdiff_t offset, ptrdiff_t cells, ptrdiff_t first)
 {
-    const ptrdiff_t common = gcd(axis->stride, axis->dilation), position = offset + first;
+    const ptrdiff_t common = cf_gcd(axis->stride, axis->dilation), position = offset + first;
     cf_grad_phase p = {.first = first, .step = axis->stride / common, .reach = axis->dilation / common};
     p.count = cf_ceil_div(cells - first, axis->stride);
     while (p.tap < axis->size && p.tap < p.step && (position - p.tap * axis->dilation) % axis->stride != 0) ++p.tap;

@@ -69,7 +69,6 @@ static ptrdiff_t repeating(const cf_axis *axis, cf_padding_mode mode, ptrdiff_t 
 
 static cf_status fold_piece(const fold *f)
 {
-    static const cf_dtype types[CF_COMPUTES] = {CF_F32, CF_F64, CF_I32, CF_I64};
     const cf_axis *h = &f->image->h, *w = &f->image->w_axis;
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(f->compute);
     const ptrdiff_t height = h->in + h->pad_before + h->pad_after, width = w->in + w->pad_before + w->pad_after;
@@ -80,7 +79,7 @@ static cf_status fold_piece(const fold *f)
         for (ptrdiff_t j = next_met(w, 0), cols; j < width; j = next_met(w, j + cf_max(1, cols))) {
             cols = repeating(w, f->mode, j, f->col, f->cols, f->most_cols);
             if (cols == 0) continue;
-            const cf_array part = {f->band, types[f->compute], {1, f->C, rows, cols},
+            const cf_array part = {f->band, cf_dtype_of(f->compute), {1, f->C, rows, cols},
                                    {f->C * rows * cols * size, rows * cols * size, cols * size, size}};
             const cf_status status = cf_input_grad_region(f->image, i, j, &part);
             if (status != CF_OK) return status;

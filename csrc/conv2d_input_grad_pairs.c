@@ -109,7 +109,7 @@ cf_status cf_input_grad_pairs(const cf_input_grad *job, ptrdiff_t top, ptrdiff_t
     plan.rows = bottom - plan.top, plan.cols = right - plan.left;
     const ptrdiff_t bytes = cf_mul(cf_mul(plan.rows, plan.cols), plan.size);
     if (bytes > SLAB_BYTES_MAX) return CF_NOT_APPLICABLE;
-    plan.slab_bytes = ((size_t)bytes + CF_ALIGNMENT - 1) / CF_ALIGNMENT * CF_ALIGNMENT;
+    plan.slab_bytes = cf_aligned_bytes(bytes, 1);
     for (ptrdiff_t i = 0; i < job->h.stride; ++i)
         for (ptrdiff_t j = 0; j < 2; ++j) {
             const cf_grad_phase h = cf_find_grad_phase(&job->h, top, dx->shape[2], i);
@@ -121,7 +121,7 @@ cf_status cf_input_grad_pairs(const cf_input_grad *job, ptrdiff_t top, ptrdiff_t
     plan.each = plan.slab_bytes + TERMS_MAX * sizeof(double);
     const ptrdiff_t planes = dx->shape[0] * dx->shape[1];
     const double cells = (double)planes * (double)dx->shape[2] * (double)dx->shape[3];
-    const int threads = cf_threads_for(cells / CELLS_PER_MICROSECOND, planes);
+    const int threads = cf_threads_within(cf_threads_for(cells / CELLS_PER_MICROSECOND, planes), plan.each);
     char *workspace = cf_acquire(plan.each * (size_t)threads);
     if (workspace == NULL) return CF_NO_MEMORY;
     cf_parallel_for(planes, threads, run_plane, &plan, workspace, plan.each);

@@ -1,6 +1,7 @@
 /* conv2d_tasks.c — cuts a convolution by tiles into tasks, sizes their workspace and estimates their time.
 
-   None of this changes a bit of the result, so it may look at the batch, the threads and the caches. */
+   The cut changes no bit of the result, so it may look at the batch, the threads and the caches. The estimate chooses
+   the algorithm, and bits with it: it must be proportional to N, and know nothing of threads. */
 #include "geometry.h"
 #include "parallel.h"
 #include "plan.h"
@@ -144,11 +145,6 @@ static double estimate(const cf_conv2d_plan *plan)
     return tasks * (multiply + lay_out + store + TASK_CYCLES) / CYCLES_PER_MICROSECOND;
 }
 
-static size_t aligned(ptrdiff_t elements, size_t size)
-{
-    return ((size_t)elements * size + CF_ALIGNMENT - 1) / CF_ALIGNMENT * CF_ALIGNMENT;
-}
-
 void cf_conv2d_share_tiles(cf_conv2d_plan *plan)
 {
     plan->threads = cf_threads_for(plan->microseconds, PTRDIFF_MAX);
@@ -157,16 +153,15 @@ void cf_conv2d_share_tiles(cf_conv2d_plan *plan)
 
     const size_t size = cf_compute_bytes(plan->compute);
     const ptrdiff_t lanes = plan->leaves->lanes;
-    plan->slab_bytes = aligned(plan->layout->elements(plan, plan->rows, plan->cols) + lanes, size);
-    plan->stage_bytes = aligned(stage_elements(plan, plan->rows, plan->cols), size);
+    plan->slab_bytes = cf_aligned_bytes(plan->layout->elements(plan, plan->rows, plan->cols) + lanes, size);
+    plan->stage_bytes = cf_aligned_bytes(stage_elements(plan, plan->rows, plan->cols), size);
     const ptrdiff_t places = plan->filters_are_vectors ? plan->rows * plan->cols + plan->tile->M
                                                        : vectors(plan, plan->rows, plan->cols) + plan->tile->V;
-    plan->table_bytes = 6 * aligned(cf_max(places, CF_TAPS_MAX), sizeof(ptrdiff_t));
+    plan->table_bytes = 6 * cf_aligned_bytes(cf_max(places, CF_TAPS_MAX), sizeof(ptrdiff_t));
     plan->workspace_each = plan->slab_bytes + plan->stage_bytes + plan->table_bytes +
-                           aligned(plan->tile->M * plan->tile->V * lanes, size) +
-                           aligned(plan->panels_each * plan->panel, size);
-    const size_t most = CF_WORKSPACE_BYTES_MAX / plan->workspace_each;
-    if ((size_t)plan->threads > most) plan->threads = (int)(most > 1 ? most : 1);
+                           cf_aligned_bytes(plan->tile->M * plan->tile->V * lanes, size) +
+                           cf_aligned_bytes(plan->panels_each * plan->panel, size);
+    plan->threads = cf_threads_within(plan->threads, plan->workspace_each);
 }
 
 void cf_conv2d_cut_tiles(cf_conv2d_plan *plan, const cf_conv2d_layout *layout)

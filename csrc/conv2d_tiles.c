@@ -7,6 +7,7 @@
    A panel of filters stays in the first-level cache while the input streams past it from the second. */
 #include "geometry.h"
 #include "plan.h"
+#include "workspace.h"
 
 #include <string.h>
 
@@ -28,12 +29,12 @@ typedef struct {
 static pieces carve(const cf_conv2d_plan *plan, char *workspace)
 {
     const size_t tile = (size_t)(plan->tile->M * plan->tile->V * plan->leaves->lanes) * cf_compute_bytes(plan->compute);
-    const size_t bias = (size_t)(plan->panels_each * plan->panel) * cf_compute_bytes(plan->compute);
+    const size_t bias = cf_aligned_bytes(plan->panels_each * plan->panel, cf_compute_bytes(plan->compute));
     pieces parts = {.slab = workspace, .stage = workspace + plan->slab_bytes};
     parts.tail = parts.stage + plan->stage_bytes;
     parts.bias = parts.tail + tile;
     parts.filters = workspace + plan->workspace_each;
-    parts.taps = (ptrdiff_t *)(parts.bias + (bias + 63) / 64 * 64);
+    parts.taps = (ptrdiff_t *)(parts.bias + bias);
     const size_t table = plan->table_bytes / sizeof(ptrdiff_t) / 6;
     parts.x_base = parts.taps + table, parts.y_row = parts.x_base + table, parts.y_col = parts.y_row + table;
     parts.tail_row = parts.y_col + table, parts.tail_col = parts.tail_row + table;

@@ -162,7 +162,7 @@ cf_status cf_conv2d_weight_grad(const cf_conv2d_options *options, const cf_array
     describe(&job, options, &shape);
     const double products = (double)shape.N * (double)shape.h.out * (double)shape.w.out * (double)shape.K *
                             (double)job.window.C * (double)job.window.taps;
-    const int threads = cf_threads_for(products / PRODUCTS_PER_MICROSECOND, PTRDIFF_MAX);
+    int threads = cf_threads_for(products / PRODUCTS_PER_MICROSECOND, PTRDIFF_MAX);
     if (job.window.K < job.window.leaves->lanes && job.window.taps <= CF_TAPS_MAX) {
         cf_status few = cf_weight_grad_channels(&job, threads);
         if (few == CF_NOT_APPLICABLE) few = cf_weight_grad_narrow(&job, threads);
@@ -171,6 +171,7 @@ cf_status cf_conv2d_weight_grad(const cf_conv2d_options *options, const cf_array
     size_blocks(&job);
     size_tasks(&job, threads);
     size_workspace(&job);
+    threads = cf_threads_within(threads, job.workspace_each);
     char *workspace = cf_acquire(job.workspace_each * (size_t)threads);
     if (workspace == NULL) return CF_NO_MEMORY;
     const ptrdiff_t tasks = shape.groups * job.channel_tasks * job.tap_tasks * job.panel_tasks;

@@ -71,7 +71,7 @@ static void copy_block(const channels *plan, const cf_pixel_block *block, ptrdif
     const cf_axis *h = &job->window.shape.h, *w = &job->window.shape.w;
     const cf_array *grad = &job->grad;
     const ptrdiff_t top = block->p * h->stride - h->pad_before, left = block->q * w->stride - w->pad_before;
-    const ptrdiff_t length = block->cols + cf_axis_reach(w) / w->stride, pixel = plan->lanes * plan->size;
+    const ptrdiff_t length = cf_phase_length(w, block->cols), pixel = plan->lanes * plan->size;
     const char *plane = job->x.data + block->n * job->x.strides[0] + c * job->x.strides[1];
     for (ptrdiff_t i = 0; i < cf_axis_covered(h, block->rows); ++i)
         for (ptrdiff_t phase = 0; phase < plan->phases; ++phase)
@@ -165,7 +165,7 @@ cf_status cf_weight_grad_channels(cf_weight_grad *job, int threads)
     job->blocks = cf_count_blocks(job);
     plan.channels = cf_max(plan.lanes, LINE_BYTES / plan.size);
     plan.phases = cf_min(w->stride, cf_axis_reach(w) + 1);
-    plan.phase = job->cols + cf_axis_reach(w) / w->stride;
+    plan.phase = cf_phase_length(w, job->cols);
     plan.x_row = cf_mul(plan.phases, plan.phase);
     const ptrdiff_t cells = cf_mul(cf_axis_covered(h, job->rows), plan.x_row), pixel = plan.lanes * plan.size;
     if (cf_mul(cells, pixel) > COPY_BYTES_MAX) return CF_NOT_APPLICABLE;
@@ -173,6 +173,7 @@ cf_status cf_weight_grad_channels(cf_weight_grad *job, int threads)
     plan.g_bytes = cf_aligned_bytes(job->rows * job->cols * plan.lanes, (size_t)plan.size);
     plan.total_bytes = cf_aligned_bytes(window->taps * plan.channels, sizeof(double));
     const size_t each = plan.x_bytes + plan.g_bytes + plan.total_bytes;
+    threads = cf_threads_within(threads, each);
     char *workspace = cf_acquire(each * (size_t)threads);
     if (workspace == NULL) return CF_NO_MEMORY;
     cf_parallel_for(cf_ceil_div(window->shape.C, plan.channels), threads, run_channels, &plan, workspace, each);

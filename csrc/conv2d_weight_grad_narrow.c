@@ -16,7 +16,7 @@
 #define ROW_VECTORS 64    /* less than CF_CHAIN */
 #define LANES_MAX 16
 #define DOTS_MAX 9
-#define COPY_BYTES_MAX ((ptrdiff_t)1 << 20) /* of x and of grad each; filters more spread go the other way */
+#define COPY_BYTES_MAX ((ptrdiff_t)1 << 20) /* of x; filters more spread go the other way */
 
 typedef struct {
     double real;
@@ -37,18 +37,17 @@ static void copy_plain(const narrow *plan, const char *plane, ptrdiff_t top, ptr
     const cf_weight_grad *job = plan->job;
     const cf_axis *h = &job->window.shape.h, *w = &job->window.shape.w;
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(job->window.compute), *strides = job->x.strides;
-    const ptrdiff_t begin = first < 0 ? cf_min(length, cf_ceil_div(-first, w->stride)) : 0;
-    const ptrdiff_t end = first < w->in ? cf_max(begin, cf_min(length, cf_ceil_div(w->in - first, w->stride))) : begin;
+    const cf_conv2d_span span = cf_conv2d_span_of(w, first, w->stride, length);
     const ptrdiff_t above = cf_min(rows, cf_max(0, -top)), below = cf_max(above, cf_min(rows, h->in - top));
     for (ptrdiff_t i = 0; i < rows; ++i) {
         const int inside = i >= above && i < below;
-        memset(to + i * plan->x_row * size, 0, (size_t)((inside ? begin : length) * size));
-        if (inside) memset(to + (i * plan->x_row + end) * size, 0, (size_t)((length - end) * size));
+        memset(to + i * plan->x_row * size, 0, (size_t)((inside ? span.begin : length) * size));
+        if (inside) memset(to + (i * plan->x_row + span.end) * size, 0, (size_t)((length - span.end) * size));
     }
     const cf_row_copy copy = {
-        .to = to + (above * plan->x_row + begin) * size, .to_row = plan->x_row, .rows = below - above,
-        .from = plane + (top + above) * strides[2] + (first + begin * w->stride) * size, .from_row = strides[2] / size,
-        .step = w->stride, .count = end - begin,
+        .to = to + (above * plan->x_row + span.begin) * size, .to_row = plan->x_row, .rows = below - above,
+        .from = plane + (top + above) * strides[2] + (first + span.begin * w->stride) * size,
+        .from_row = strides[2] / size, .step = w->stride, .count = span.end - span.begin,
     };
     if (copy.rows > 0 && copy.count > 0) job->window.leaves->copy_rows(&copy);
 }
@@ -60,7 +59,7 @@ static void copy_rows(const narrow *plan, const cf_pixel_block *block, ptrdiff_t
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(job->window.compute), rows = cf_axis_covered(h, block->rows);
     const ptrdiff_t top = block->p * h->stride - h->pad_before, left = block->q * w->stride - w->pad_before;
     const char *plane = job->x.data + block->n * job->x.strides[0] + channel * job->x.strides[1];
-    const ptrdiff_t length = block->cols + cf_axis_reach(w) / w->stride;
+    const ptrdiff_t length = cf_phase_length(w, block->cols);
     if (plan->plain)
         for (ptrdiff_t phase = 0; phase < plan->phases; ++phase)
             copy_plain(plan, plane, top, left + phase, rows, length, to + phase * plan->phase * size);
@@ -172,13 +171,14 @@ cf_status cf_weight_grad_narrow(cf_weight_grad *job, int threads)
     plan.g_row = cf_round_up(job->cols, lanes);
     plan.plain = cf_is_plain(&job->x, window->compute) && job->x.strides[3] == (ptrdiff_t)size &&
                  window->padding_mode == CF_MODE_CONSTANT;
-    plan.phase = cf_round_up(job->cols, lanes) + cf_axis_reach(w) / w->stride;
+    plan.phase = cf_phase_length(w, plan.g_row);
     plan.x_row = cf_mul(plan.phases, plan.phase);
     if (cf_mul(cf_mul(plan.x_rows, plan.x_row), (ptrdiff_t)size) > COPY_BYTES_MAX) return CF_NOT_APPLICABLE;
     plan.x_bytes = cf_aligned_bytes(plan.x_rows * plan.x_row + lanes, size);
     plan.g_bytes = cf_aligned_bytes(job->rows * plan.g_row, size);
     plan.total_bytes = cf_aligned_bytes(window->K * window->taps, sizeof(total));
     const size_t each = plan.x_bytes + plan.g_bytes + plan.total_bytes;
+    threads = cf_threads_within(threads, each);
     char *workspace = cf_acquire(each * (size_t)threads);
     if (workspace == NULL) return CF_NO_MEMORY;
     cf_parallel_for(window->shape.C, threads, run_channel, &plan, workspace, each);

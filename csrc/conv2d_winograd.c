@@ -57,7 +57,7 @@
 static size_t take(size_t *at, ptrdiff_t elements, size_t size)
 {
     const size_t here = *at;
-    *at += ((size_t)elements * size + CF_ALIGNMENT - 1) / CF_ALIGNMENT * CF_ALIGNMENT;
+    *at += cf_aligned_bytes(elements, size);
     return here;
 }
 

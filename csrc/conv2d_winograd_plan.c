@@ -156,6 +156,5 @@ void cf_winograd_share(cf_conv2d_plan *plan)
     if (plan->tasks < 2) plan->threads = 1;
     plan->panels_held = cf_ceil_div(plan->panels_each, cf_ceil_div(m_bytes(plan), M_BYTES));
     plan->workspace_each = cf_winograd_lay_out(plan).bytes;
-    const size_t most = CF_WORKSPACE_BYTES_MAX / plan->workspace_each;
-    if ((size_t)plan->threads > most) plan->threads = (int)(most > 1 ? most : 1);
+    plan->threads = cf_threads_within(plan->threads, plan->workspace_each);
 }

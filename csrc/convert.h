@@ -14,6 +14,13 @@ static inline size_t cf_compute_bytes(cf_compute compute)
     return compute == CF_COMPUTE_F32 || compute == CF_COMPUTE_I32 ? 4 : 8;
 }
 
+/* The dtype whose numbers are those of the compute type as they stand. */
+static inline cf_dtype cf_dtype_of(cf_compute compute)
+{
+    static const cf_dtype dtypes[CF_COMPUTES] = {CF_F32, CF_F64, CF_I32, CF_I64};
+    return dtypes[compute];
+}
+
 /* to[i] = from[i * stride] for i < n; `to` is contiguous, `stride` in bytes. */
 typedef void (*cf_load_run)(void *restrict to, const char *restrict from, ptrdiff_t stride, ptrdiff_t n);
 cf_load_run cf_loader(cf_dtype from, cf_compute to);

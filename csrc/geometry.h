@@ -26,6 +26,26 @@ static inline ptrdiff_t cf_axis_covered(const cf_axis *axis, ptrdiff_t outputs)
     return cf_add(cf_mul(outputs - 1, axis->stride), cf_axis_reach(axis) + 1);
 }
 
+static inline ptrdiff_t cf_gcd(ptrdiff_t a, ptrdiff_t b)
+{
+    while (b != 0) {
+        const ptrdiff_t rest = a % b;
+        a = b, b = rest;
+    }
+    return a;
+}
+
+/* Phases that the taps of an axis meet (cells that are equal mod stride), and the cells of each that `outputs` outputs
+   see. Tap i and tap i + phases stand in the same phase. */
+static inline ptrdiff_t cf_phases(const cf_axis *axis)
+{
+    return cf_min(axis->size, axis->stride / cf_gcd(axis->dilation, axis->stride));
+}
+static inline ptrdiff_t cf_phase_length(const cf_axis *axis, ptrdiff_t outputs)
+{
+    return cf_add(outputs, cf_axis_reach(axis) / axis->stride);
+}
+
 /* The outputs [*begin, *end) of [first, first + count) whose windows lie in the array. */
 void cf_axis_inside(const cf_axis *a, ptrdiff_t first, ptrdiff_t count, ptrdiff_t *begin, ptrdiff_t *end);
 

@@ -39,12 +39,6 @@ typedef struct {
     ptrdiff_t *taps_w, *taps_h;
 } tile;
 
-static char *plane_of(const job *j, const cf_array *a, ptrdiff_t plane)
-{
-    const ptrdiff_t C = j->windows.unit == 1 ? a->shape[1] : 1;
-    return a->data + plane / C * a->strides[0] + plane % C * a->strides[1];
-}
-
 /* Row h of x with its padding, from the first column that the tile sees. */
 static void load_row(const tile *t, ptrdiff_t h)
 {
@@ -156,7 +150,8 @@ static void run_tiles(const void *context, ptrdiff_t task, char *workspace)
     const cf_windows *windows = &j->windows;
     const cf_axis *w = &windows->w;
     const ptrdiff_t tiles = j->row_tiles * j->col_tiles, at = task % tiles, size = windows->size;
-    tile t = {.job = j, .plane = plane_of(j, windows->x, task / tiles), .to = plane_of(j, j->y, task / tiles),
+    tile t = {.job = j, .plane = cf_cell_plane(windows->x, windows->unit, task / tiles),
+              .to = cf_cell_plane(j->y, windows->unit, task / tiles),
               .p0 = at / j->col_tiles * j->rows, .q0 = at % j->col_tiles * j->cols};
     t.p1 = cf_min(t.p0 + j->rows, windows->h.out);
     t.cells = cf_min(j->cols, w->out - t.q0);
@@ -202,8 +197,8 @@ static void run_each(const void *context, ptrdiff_t task, char *workspace)
     const job *j = context;
     const cf_array *y = j->y;
     const ptrdiff_t P = j->windows.h.out;
-    const char *plane = plane_of(j, j->windows.x, task / P);
-    char *to = plane_of(j, y, task / P) + task % P * y->strides[2];
+    const char *plane = cf_cell_plane(j->windows.x, 1, task / P);
+    char *to = cf_cell_plane(y, 1, task / P) + task % P * y->strides[2];
     for (ptrdiff_t q = 0; q < j->windows.w.out; ++q, to += y->strides[3])
         *(unaligned *)to = index_of(j, plane, task % P, q, workspace);
 }
@@ -232,7 +227,7 @@ static size_t plan(job *j, ptrdiff_t unit)
     j->row_tiles = cf_ceil_div(h->out, j->rows);
     j->col_tiles = cf_ceil_div(w->out, j->cols);
     const ptrdiff_t elements = 2 * (j->lines + 1) * j->line + j->width + j->phases * j->phase_pitch;
-    return (size_t)cf_round_up((h->size + w->size) * (ptrdiff_t)sizeof(ptrdiff_t) + elements * size, CF_ALIGNMENT);
+    return cf_aligned_bytes((h->size + w->size) * (ptrdiff_t)sizeof(ptrdiff_t) + elements * size, 1);
 }
 
 cf_status cf_max_pool2d_indices(const cf_pool2d_options *options, const cf_array *x, const cf_array *indices)
@@ -249,9 +244,8 @@ cf_status cf_max_pool2d_indices(const cf_pool2d_options *options, const cf_array
     const double outputs = (double)x->shape[0] * (double)x->shape[1] * (double)axes[0].out * (double)axes[1].out;
     const double sides = tiled ? (double)axes[0].size + (double)axes[1].size
                                : (double)axes[0].size * (double)axes[1].size;
-    const ptrdiff_t planes = x->shape[0] * (j.windows.unit == 1 ? x->shape[1] : 1);
-    const ptrdiff_t tasks = planes * (tiled ? j.row_tiles * j.col_tiles : axes[0].out);
-    const int threads = cf_threads_for(outputs * sides / STEPS_PER_MICROSECOND, tasks);
+    const ptrdiff_t tasks = cf_cell_planes(x, j.windows.unit) * (tiled ? j.row_tiles * j.col_tiles : axes[0].out);
+    const int threads = cf_threads_within(cf_threads_for(outputs * sides / STEPS_PER_MICROSECOND, tasks), each);
     char *workspace = cf_acquire(each * (size_t)threads);
     if (workspace == NULL) return CF_NO_MEMORY;
     cf_parallel_for(tasks, threads, tiled ? run_tiles : run_each, &j, workspace, each);

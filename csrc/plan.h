@@ -1,4 +1,5 @@
-/* plan.h — how one convolution will be computed: decided once by plan.c, carried out by conv2d_tiles.c.
+/* plan.h — how one convolution will be computed: decided once by plan.c, carried out by `run` of its algorithm
+   (conv2d_tiles.c, conv2d_depthwise.c, conv2d_winograd.c).
 
    Letters beside those of convfast.h: T = C/groups * R * S, the terms of one sum. Terms are cut into blocks: so many
    whole channels that about CF_BLOCK_TERMS terms come together, or, where one channel alone has more than
@@ -171,9 +172,8 @@ void cf_conv2d_pack_block(const cf_raw_filters *raw, ptrdiff_t g, ptrdiff_t firs
 /* Whether elements of `a` are those of the compute type, at whole indices. */
 static inline int cf_is_plain(const cf_array *a, cf_compute compute)
 {
-    static const cf_dtype types[CF_COMPUTES] = {CF_F32, CF_F64, CF_I32, CF_I64};
     const ptrdiff_t size = (ptrdiff_t)cf_compute_bytes(compute);
-    int plain = a->dtype == types[compute] && (uintptr_t)a->data % (uintptr_t)size == 0;
+    int plain = a->dtype == cf_dtype_of(compute) && (uintptr_t)a->data % (uintptr_t)size == 0;
     for (int i = 0; i < 4; ++i) plain = plain && a->strides[i] % size == 0;
     return plain;
 }

@@ -227,8 +227,8 @@ cf_status cf_resize2d(cf_resize_mode mode, const cf_array *x, const cf_array *y)
     j.grain = (ptrdiff_t)(TASK_CELLS / cells) + 1;
     if (j.columns_first) j.grain = cf_max(j.grain, TASK_ROWS);
     const ptrdiff_t tasks = cf_ceil_div(j.rows, j.grain);
-    const int threads = cf_threads_for((double)j.rows * cells / CELLS_PER_MICROSECOND, tasks);
     const size_t each = sizeof(buffers);
+    const int threads = cf_threads_within(cf_threads_for((double)j.rows * cells / CELLS_PER_MICROSECOND, tasks), each);
     char *workspace = cf_acquire(each * (size_t)threads);
     if (workspace == NULL) return CF_NO_MEMORY;
     cf_parallel_for(tasks, threads, moves ? run_nearest : run_bilinear, &j, workspace, each);

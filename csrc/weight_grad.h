@@ -47,11 +47,6 @@ static inline ptrdiff_t cf_count_blocks(const cf_weight_grad *job)
     return cf_ceil_div(s->N, job->images) * cf_ceil_div(s->h.out, job->rows) * cf_ceil_div(s->w.out, job->cols);
 }
 
-static inline size_t cf_aligned_bytes(ptrdiff_t elements, size_t size)
-{
-    return ((size_t)elements * size + 63) / 64 * 64; /* whole cache lines: CF_ALIGNMENT */
-}
-
 void cf_weight_grad_run_task(const void *job, ptrdiff_t task, char *workspace);
 
 /* The narrow way, for groups of fewer filters than a vector has lanes. */

@@ -338,6 +338,39 @@ def convfast_openmp():
     return run_child("import convfast; convfast.show_config()")
 
 
+MANY = {
+    "conv2d_weight_grad": """
+x, grad = np.ones((1, 128, 8, 300)), np.ones((1, 8, 8, 300))
+def call(): return convfast.conv2d_weight_grad(x, grad, (3, 3), groups=8, dilation=100, padding=100)
+""",
+    "max_pool2d": """
+x = ones(1, 4, 160, 1000)
+def call(): return convfast.max_pool2d(x, (128, 3), stride=1, return_indices=True)[1]
+""",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("name", MANY)
+def test_workspace_is_bounded_for_any_number_of_threads(name):
+    """Each thread of these calls wants 0.7 to 1 MiB. Counted are addresses: not all threads come to touch theirs."""
+    code = COUNT_THREADS + """
+import time
+def size(key): return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(key)) * 1024
+""" + MANY[name] + """
+convfast.set_num_threads(128)
+convfast.max_pool2d(ones(1, 256, 64, 64), 2)
+for _ in range(3000):
+    if threads() >= 128: break
+    time.sleep(0.01)
+before = size("VmSize")
+y = call()
+print(size("VmPeak") - before - y.nbytes)
+"""
+    if "off" not in convfast_openmp():
+        assert int(run_child(code)) < 72 * 2**20
+
+
 def test_tiny_calls_burn_no_processor_time():
     """A parallel region leaves its threads spinning for milliseconds: too dear for a call of microseconds."""
     code = """

@@ -62,7 +62,8 @@ typedef struct {
      y[m * y_row + at[v] + lane] = clamp(bias + sum over r, s of  w[r * S + s] * input, limits)
      input of (m, v, r, s) at x + (r + m * shift) * x_row + cols[s] + at[v]
    Stored are whole vectors; if V = 1 and count < lanes, the first `count` lanes. The caller guarantees that the inputs
-   are readable for whole vectors. */
+   are readable for whole vectors and, to leaves for any size, (M - 1) * shift < R or M = 1: then every input row meets
+   the first output row or the last. */
 typedef struct {
     ptrdiff_t R, S, shift;
     ptrdiff_t x_row, y_row, count, tiles;
@@ -166,7 +167,7 @@ typedef struct {
     cf_dot_size dots[6];                    /* from many sums to one */
     /* to[j * to_step + i] = from[i * from_step + j] for i, j < lanes; steps in elements, any alignment */
     void (*transpose)(const void *from, ptrdiff_t from_step, void *to, ptrdiff_t to_step);
-    cf_rows_shape rows[CF_ROWS_SHAPES];     /* the first that fits; the last two fit all, with several rows and one */
+    cf_rows_shape rows[CF_ROWS_SHAPES];     /* the first that fits; the last one, of one row, always does */
     cf_pixels_shape depthwise[CF_TILE_SHAPES]; /* from many channels to few */
     void (*copy_rows)(const cf_row_copy *copy);
     void (*row_pairs)(const cf_row_pairs *pairs);
@@ -236,7 +237,7 @@ typedef struct {
     const cf_window_leaves *maxima[13]; /* by cf_dtype; float16 and bfloat16 as float32, bool as a byte */
     const cf_window_leaves *sums[4];   /* by cf_compute */
     const cf_line_leaves *lines[4];    /* by cf_compute */
-    float (*fma_burst)(ptrdiff_t n);   /* n rounds of CF_BURST independent multiply-adds of whole vectors */
+    float (*fma_burst)(ptrdiff_t n);   /* n rounds of independent multiply-adds of whole vectors */
     ptrdiff_t burst_flops;             /* of one round */
     void (*stream_add)(ptrdiff_t n, const float *a, const float *b, float *y); /* y = a + b; n a multiple of 16 */
 } cf_kernels;
