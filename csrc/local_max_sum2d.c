@@ -217,10 +217,8 @@ static cf_status compute(const job *j, cf_task task, size_t bytes, double cells)
 {
     const ptrdiff_t planes = j->x->shape[0] * (j->sums.unit == 1 ? j->x->shape[1] : 1);
     const ptrdiff_t tasks = planes * j->row_tiles * j->col_tiles;
-    const size_t each = (bytes + CF_ALIGNMENT - 1) / CF_ALIGNMENT * CF_ALIGNMENT;
-    int threads = cf_threads_for(cells / CELLS_PER_MICROSECOND, tasks);
-    const ptrdiff_t most = cf_max(1, (ptrdiff_t)(CF_WORKSPACE_BYTES_MAX / each));
-    if (threads > most) threads = (int)most;
+    const size_t each = cf_aligned_bytes((ptrdiff_t)bytes, 1);
+    const int threads = cf_threads_within(cf_threads_for(cells / CELLS_PER_MICROSECOND, tasks), each);
     char *workspace = cf_acquire(each * (size_t)threads);
     if (workspace == NULL) return CF_NO_MEMORY;
     cf_parallel_for(tasks, threads, task, j, workspace, each);

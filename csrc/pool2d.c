@@ -240,8 +240,7 @@ static cf_status run(job *j, int tiled, size_t each)
     const double grain = TASK_CELLS / (cells / (double)j->items);
     j->grain = grain < 1 ? 1 : grain > (double)j->items ? j->items : (ptrdiff_t)grain;
     const ptrdiff_t tasks = cf_ceil_div(j->items, j->grain);
-    int threads = cf_threads_for(cells / CELLS_PER_MICROSECOND, tasks);
-    if (each * (size_t)threads > CF_WORKSPACE_BYTES_MAX) threads = (int)(CF_WORKSPACE_BYTES_MAX / each);
+    const int threads = cf_threads_within(cf_threads_for(cells / CELLS_PER_MICROSECOND, tasks), each);
     char *workspace = cf_acquire(each * (size_t)threads);
     if (workspace == NULL) return CF_NO_MEMORY;
     cf_parallel_for(tasks, threads, tiled ? run_tiles : run_each, j, workspace, each);

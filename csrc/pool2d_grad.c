@@ -261,13 +261,10 @@ static cf_status run(pool_grad *job)
     job->windows = cf_min(job->w.out, WINDOWS_MAX), job->piece = cf_min(job->w.in, PIECE_CELLS);
     const ptrdiff_t planes = dx->shape[0] * dx->shape[1], tasks = planes * job->row_bands * job->col_bands;
     const ptrdiff_t numbers = job->rows * job->cols + cf_max(job->cols, job->piece) + 5 * job->windows;
-    const size_t bytes = (size_t)numbers * sizeof(cell);
-    const size_t each = (bytes + CF_ALIGNMENT - 1) / CF_ALIGNMENT * CF_ALIGNMENT;
+    const size_t each = cf_aligned_bytes(numbers, sizeof(cell));
     const double windows = (double)planes * (double)job->h.out * (double)job->w.out;
     const double cells = windows * (double)job->h.size * (double)job->w.size;
-    int threads = cf_threads_for(cells / CELLS_PER_MICROSECOND, tasks);
-    const ptrdiff_t most = cf_max(1, (ptrdiff_t)(CF_WORKSPACE_BYTES_MAX / each));
-    if (threads > most) threads = (int)most;
+    const int threads = cf_threads_within(cf_threads_for(cells / CELLS_PER_MICROSECOND, tasks), each);
     char *workspace = cf_acquire(each * (size_t)threads);
     if (workspace == NULL) return CF_NO_MEMORY;
     cf_parallel_for(tasks, threads, run_band, job, workspace, each);

@@ -66,9 +66,8 @@ void cf_windows_maxima(cf_windows *windows, const cf_array *x, cf_dtype dtype)
 
 void cf_windows_sums(cf_windows *windows, const cf_array *x, cf_compute compute)
 {
-    static const cf_dtype types[CF_COMPUTES] = {CF_F32, CF_F64, CF_I32, CF_I64};
     windows->x = x;
-    windows->dtype = types[compute];
+    windows->dtype = cf_dtype_of(compute);
     windows->sums = 1;
     windows->leaves = cf_kernels_now()->sums[compute];
     windows->lines = cf_kernels_now()->lines[compute];

@@ -18,9 +18,8 @@ static inline size_t cf_aligned_bytes(ptrdiff_t elements, size_t size)
 /* Of so many threads, those whose workspaces of `each` bytes stay within it together: at least one. */
 static inline int cf_threads_within(int threads, size_t each)
 {
-    const size_t most = CF_WORKSPACE_BYTES_MAX / each;
-    if ((size_t)threads <= most) return threads;
-    return most > 1 ? (int)most : 1;
+    if (each * (size_t)threads <= CF_WORKSPACE_BYTES_MAX) return threads;
+    return each <= CF_WORKSPACE_BYTES_MAX ? (int)(CF_WORKSPACE_BYTES_MAX / each) : 1;
 }
 
 void *cf_acquire(size_t bytes);  /* aligned, contents undefined; NULL if memory ends */
