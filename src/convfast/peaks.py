@@ -26,7 +26,7 @@ def local_max_sum2d(x, size=3, *, data_format="NCHW"):
     TypeError
         An argument of the wrong kind, or uint64, whose sums are exact in no dtype.
     ValueError
-        A plane without a cell, an even size, a window too large to address.
+        A plane without a cell, an even size.
     MemoryError
         The result or the workspace cannot be had.
 
