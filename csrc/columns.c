@@ -4,8 +4,8 @@
      col2im  x[n, c, ...] += cols[n, c, r*S + s, p*Q + q],  its adjoint
 
    `cols` is described as (N, C, taps, outputs). col2im adds, for every cell of x, the taps of a row of the window and
-   then the rows: chains as short as the sides of the window. Where these are longer than CF_CHAIN, float32 is summed
-   in float64. Integers wrap, bool is true where any is.
+   then the rows: chains as short as the sides of the window, and floats in float64 where those are longer than
+   CF_CHAIN. Integers wrap, bool is true where any is.
 
    The caller guarantees resolved axes, arrays of these shapes and of one dtype, which do not overlap. */
 #include "cells.h"

@@ -9,7 +9,9 @@
 #include <string.h>
 
 #define BAND_BYTES ((ptrdiff_t)16 << 20) /* of the sums at once; at least one pixel */
-#define GAP 32 /* cells of the padded plane that no tap meets: a longer gap between others is not computed */
+/* So many cells of the padded plane that no tap meets are computed all the same, since every piece between gaps is a
+   call of its own; the number is a guess. */
+#define GAP 32
 
 /* A piece of the plane and its sums, and what of the padded plane repeats cells of it. */
 typedef struct {

@@ -9,6 +9,7 @@
 
    The caller guarantees odd sizes and a y of the shape of x, of its dtype or, for integers, of int32 or int64, which
    overlaps no input. */
+#include "cells.h"
 #include "dispatch.h"
 #include "geometry.h"
 #include "parallel.h"
@@ -33,12 +34,6 @@ typedef struct {
     ptrdiff_t row_tiles, col_tiles, rows, cols;
 } job;
 
-static char *plane_of(const job *j, const cf_array *a, ptrdiff_t plane)
-{
-    const ptrdiff_t C = j->sums.unit == 1 ? a->shape[1] : 1;
-    return a->data + plane / C * a->strides[0] + plane % C * a->strides[1];
-}
-
 static void run(const void *context, ptrdiff_t task, char *workspace)
 {
     const job *j = context;
@@ -47,11 +42,11 @@ static void run(const void *context, ptrdiff_t task, char *workspace)
     const ptrdiff_t p0 = at / j->col_tiles * j->rows, p1 = cf_min(p0 + j->rows, j->x->shape[2]);
     const ptrdiff_t q0 = at % j->col_tiles * j->cols, q1 = cf_min(q0 + j->cols, j->x->shape[3]);
     const ptrdiff_t cell = unit * sums->size, line = j->cols * cell, block = j->rows * line;
-    const char *plane = plane_of(j, j->x, task / tiles);
+    const char *plane = cf_cell_plane(j->x, j->sums.unit, task / tiles);
     cf_window_output best = {.data = workspace, .row = line, .cell = cell, .channel = sums->size};
     cf_window_output total = best, output = j->output;
     char *const row = workspace + 2 * block, *const rest = row + line;
-    output.data = plane_of(j, j->y, task / tiles) + p0 * output.row + q0 * output.cell;
+    output.data = cf_cell_plane(j->y, j->sums.unit, task / tiles) + p0 * output.row + q0 * output.cell;
     if (output.store == NULL)
         total = output;
     else
@@ -204,19 +199,19 @@ static void run_long(const void *context, ptrdiff_t task, char *workspace)
     const ptrdiff_t q0 = task % j->col_tiles * j->cols, q1 = cf_min(q0 + j->cols, sums->w.in), n = q1 - q0;
     const ptrdiff_t p = task / j->col_tiles % sums->h.in, plane = task / j->col_tiles / sums->h.in;
     number *const best = (number *)workspace, *const sum = best + j->cols, *const columns = sum + j->cols;
-    long_windows at = {.plane = plane_of(j, j->x, plane), .rows = cf_windows_span(sums, &sums->h, p),
+    long_windows at = {.plane = cf_cell_plane(j->x, sums->unit, plane), .rows = cf_windows_span(sums, &sums->h, p),
                        .columns = columns, .stage = (char *)(columns + cf_max(j->cols, CF_RUN))};
     at.windows = &j->maxima, reduce_block(&at, sums->w.pad_before, q0, q1, best);
     at.windows = sums, reduce_block(&at, sums->w.pad_before, q0, q1, sum);
     sums->load(columns, at.plane + p * j->x->strides[2] + q0 * j->x->strides[3], j->x->strides[3], n);
     sums->lines->peaks(sum, columns, best, n);
-    j->store(plane_of(j, j->y, plane) + p * j->y->strides[2] + q0 * j->y->strides[3], j->y->strides[3], sum, n);
+    char *const to = cf_cell_plane(j->y, sums->unit, plane) + p * j->y->strides[2] + q0 * j->y->strides[3];
+    j->store(to, j->y->strides[3], sum, n);
 }
 
 static cf_status compute(const job *j, cf_task task, size_t bytes, double cells)
 {
-    const ptrdiff_t planes = j->x->shape[0] * (j->sums.unit == 1 ? j->x->shape[1] : 1);
-    const ptrdiff_t tasks = planes * j->row_tiles * j->col_tiles;
+    const ptrdiff_t tasks = cf_cell_planes(j->x, j->sums.unit) * j->row_tiles * j->col_tiles;
     const size_t each = cf_aligned_bytes((ptrdiff_t)bytes, 1);
     const int threads = cf_threads_within(cf_threads_for(cells / CELLS_PER_MICROSECOND, tasks), each);
     char *workspace = cf_acquire(each * (size_t)threads);

@@ -12,6 +12,7 @@
 
    The caller guarantees: options that cf_pool2d_geometry accepts for the shape of dx, x of that shape, grad of the
    result's shape, a dx of a dtype that results may have, overlapping no input. */
+#include "cells.h"
 #include "convert.h"
 #include "geometry.h"
 #include "parallel.h"
@@ -67,11 +68,6 @@ static int wins(number compare, cell a, cell b)
 {
     if (compare == AS_REAL) return a.real > b.real || (isnan(a.real) && !isnan(b.real));
     return compare == AS_SIGNED ? a.whole > b.whole : a.bits > b.bits;
-}
-
-static const char *plane_of(const cf_array *a, ptrdiff_t plane)
-{
-    return a->data + plane / a->shape[1] * a->strides[0] + plane % a->shape[1] * a->strides[1];
 }
 
 /* The first and one past the last i < count for which 0 <= start + i * step < size. */
@@ -220,7 +216,7 @@ static void run_band(const void *context, ptrdiff_t task, char *workspace)
     memset(b.sums, 0, (size_t)(count * cols) * sizeof(cell));
     const range rows = find_windows(&job->h, b.rows), all = find_windows(&job->w, b.cols);
     const ptrdiff_t *strides = job->grad->strides;
-    const char *grad = plane_of(job->grad, plane);
+    const char *grad = cf_cell_plane(job->grad, 1, plane);
     for (ptrdiff_t p = rows.begin; p < rows.end; ++p) {
         const double cells = counted(job, &job->h, p);
         if (job->x == NULL) memset(b.row, 0, (size_t)cols * sizeof(cell));
@@ -228,13 +224,13 @@ static void run_band(const void *context, ptrdiff_t task, char *workspace)
             const range windows = {q, cf_min(all.end, q + job->windows)};
             job->load_grad(b.grads, grad + p * strides[2] + q * strides[3], strides[3], windows.end - q);
             if (job->x != NULL)
-                add_maxima(&b, plane_of(job->x, plane), p, windows);
+                add_maxima(&b, cf_cell_plane(job->x, 1, plane), p, windows);
             else
                 spread_means(&b, cells, windows);
         }
         if (job->x == NULL) add_means(&b, p);
     }
-    char *to = (char *)plane_of(job->dx, plane) + b.rows.begin * job->dx->strides[2] + first_col * job->dx->strides[3];
+    char *to = cf_cell_plane(job->dx, 1, plane) + b.rows.begin * job->dx->strides[2] + first_col * job->dx->strides[3];
     for (ptrdiff_t i = 0; i < count; ++i, to += job->dx->strides[2])
         job->store(to, job->dx->strides[3], b.sums + i * cols, cols);
 }

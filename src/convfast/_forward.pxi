@@ -211,15 +211,15 @@ def local_max_sum2d(x, size, data_format):
 cdef int fill_bits(str function, object value, cnp.ndarray x, cf_pad2d_options *options) except -1:
     cdef cnp.ndarray filled
     if value is None or isinstance(value, (str, bytes)) or np.iscomplexobj(value):
-        raise errors.bad_fill(function, value, x.dtype, TypeError, f"it is {type(value).__name__}")
+        raise errors.not_a_fill(function, value, x.dtype)
     try:
         with np.errstate(all="ignore"):
             filled = np.full(1, value, x.dtype)
     except (TypeError, ValueError, OverflowError) as error:
-        raise errors.bad_fill(function, value, x.dtype, ValueError, error) from None
+        raise errors.bad_fill(function, value, x.dtype, error) from None
     # NumPy stores 300.0 as 44 in uint8, 1.5 as 1, 70000 as infinity in float16.
     if filled[0] != value if x.dtype.kind in "biu" else abs(filled[0]) == np.inf and abs(value) != np.inf:
-        raise errors.bad_fill(function, value, x.dtype, ValueError, "it does not fit")
+        raise errors.bad_fill(function, value, x.dtype)
     options.value = 0
     memcpy(&options.value, cnp.PyArray_DATA(filled), cnp.PyArray_ITEMSIZE(x))
     return 0

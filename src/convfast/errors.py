@@ -291,8 +291,13 @@ def needs_kernel(function, padding):
     return ValueError(f"{function}: padding={padding!r} depends on a window: kernel_size must be given")
 
 
-def bad_fill(function, value, dtype, kind, reason):
-    return kind(f"{function}: value must be a number of dtype {dtype}, not {short(value)}: {reason}")
+def not_a_fill(function, value, dtype):
+    kind = type(value).__name__
+    return TypeError(f"{function}: value must be a number of dtype {dtype}, not {short(value)}: it is {kind}")
+
+
+def bad_fill(function, value, dtype, reason="it does not fit"):
+    return ValueError(f"{function}: value must be a number of dtype {dtype}, not {short(value)}: {reason}")
 
 
 def bad_columns(function, shape, taps, outputs, data_format):
